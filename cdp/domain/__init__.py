@@ -1,0 +1,1 @@
+"""Pure rules, no input or output: what the platform knows about people, consent and days."""
