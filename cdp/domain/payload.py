@@ -5,6 +5,7 @@ not listed belong to others (server-side tag managers, a CRM) and are never touc
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -56,22 +57,25 @@ CONSENT_FIELDS: Final[Mapping[str, FieldType]] = {
 """Fields below `consent.<purpose>`."""
 
 
+_MAPS: Final = frozenset(path.rpartition(".")[0] for path in FIELDS) | {"consent"}
+_DIGITS: Final = re.compile(r"-?[0-9]{1,19}")
+_PURPOSE: Final = re.compile(r"consent\.[a-z][a-z0-9_]{0,31}(?:\.(?P<field>[a-z]+))?")
+
+
 def field_type(path: str) -> FieldType | None:
     """Return the type of an owned *path*, or None where the platform does not own it."""
-    parts = path.split(".")
-    if len(parts) == 3 and parts[0] == "consent":
-        return CONSENT_FIELDS.get(parts[2])
-    return FIELDS.get(path)
+    known = FIELDS.get(path)
+    if known is None and (purpose := _PURPOSE.fullmatch(path)):
+        return CONSENT_FIELDS.get(purpose["field"])
+    return known
 
 
 def owns(path: str) -> bool:
-    """Whether *path* is an owned field or a map that holds only owned fields."""
-    if field_type(path) or path == "consent":
+    """Whether *path* is an owned field, or a map in which the platform keeps owned fields."""
+    if path in FIELDS or path in _MAPS:
         return True
-    parts = path.split(".")
-    if len(parts) == 2 and parts[0] == "consent":
-        return True
-    return any(known.startswith(path + ".") for known in FIELDS)
+    purpose = _PURPOSE.fullmatch(path)
+    return purpose is not None and purpose["field"] in {None, *CONSENT_FIELDS}
 
 
 def typed(path: str, value: Any) -> Any:
@@ -87,17 +91,23 @@ def typed(path: str, value: Any) -> Any:
     kind = field_type(path)
     if kind is None:
         raise KeyError(path)
-    result = _CASTS[kind](value)
+    result = cast(kind, value)
     if result is None:
         raise ValueError(f"{path} takes a {kind.value}, not {type(value).__name__}")
     return result
+
+
+def cast(kind: FieldType, value: Any) -> Any | None:
+    """Return *value* as a *kind*, or None where it is none."""
+    return _CASTS[kind](value)
 
 
 def timestamp(moment: datetime) -> str:
     """Return *moment* (aware) as the document's text: UTC, microseconds, sortable."""
     if moment.tzinfo is None:
         raise ValueError("a timestamp needs a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: its %Y writes the year 987 with three digits, which would not sort.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _string(value: Any) -> str | None:
@@ -113,11 +123,10 @@ def _strings(value: Any) -> list[str] | None:
 def _integer(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return int(value) if isinstance(value, str) and value.removeprefix("-").isdecimal() else None
+    digits = isinstance(value, str) and _DIGITS.fullmatch(value)
+    if digits or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
 
 
 def _number(value: Any) -> float | None:
@@ -125,7 +134,7 @@ def _number(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -139,12 +148,11 @@ def _boolean(value: Any) -> bool | None:
 def _timestamp(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
-    text = value.removesuffix(" UTC")
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat(value.removesuffix(" UTC"))
+        return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # overflow: the year 1 or 9999, beyond it in UTC
         return None
-    return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 _CASTS: Final[Mapping[FieldType, Callable[[Any], Any]]] = {

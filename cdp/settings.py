@@ -1,0 +1,103 @@
+"""Settings: read once, at the edge, from the environment (and `.env`); every one has a default.
+
+`python -m cdp doctor` prints them with where each came from.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cdp.domain.errors import CdpError
+
+
+class SettingsError(CdpError):
+    """A setting has a value that cannot be used; names the setting and what it takes."""
+
+
+class Settings(BaseSettings):
+    """What differs between deployments; the field `home` is the variable `CDP_HOME`, and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CDP_", env_file=".env", extra="ignore", frozen=True, validate_default=True
+    )
+
+    deployment: Literal["embedded"] = Field(
+        default="embedded", description="Where the platform runs."
+    )
+    home: Path = Field(
+        default=Path(".cdp"), description="Folder of the embedded deployment's data."
+    )
+    policy: Path | None = Field(
+        default=None, description="Policy file; the one that ships with the package if unset."
+    )
+    property: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
+        default="default", description="GA4 property whose export is read; part of client keys."
+    )
+    timezone: str = Field(
+        default="UTC", description="The GA4 property's reporting time zone; days end in it."
+    )
+    workers: int = Field(
+        default=2, ge=1, le=64, description="Processes that ingest shards (embedded)."
+    )
+    shard_rows: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Profiles a shard, at most."
+    )
+    batch_events: int = Field(
+        default=2_000_000,
+        ge=1,
+        description="Events cleaned by one statement, roughly; bounds memory and bytes billed.",
+    )
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = Field(
+        default="1GB", description="Memory the embedded warehouse may use before it spills."
+    )
+    threads: int = Field(
+        default=0, ge=0, le=256, description="Threads of the embedded warehouse; 0 is all cores."
+    )
+    delivery_timeout: int = Field(
+        default=3600, ge=1, description="Seconds a run waits for the receipts of its shards."
+    )
+    delivery_attempts: int = Field(
+        default=5, ge=1, le=100, description="Deliveries of a shard before it is dead-lettered."
+    )
+    delivery_backoff: float = Field(
+        default=1.0, ge=0.0, le=600, description="Seconds before the first redelivery; doubles."
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("use an IANA time zone such as Europe/Berlin") from None
+        return value
+
+    @field_validator("policy")
+    @classmethod
+    def _policy_exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("no such file; unset it to use the policy that ships")
+        return value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Return the settings in force.
+
+        Raises:
+            SettingsError: one line a wrong setting, with its name, value and what it takes.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            lines = [
+                f"CDP_{'_'.join(map(str, e['loc'])).upper()} is {e['input']!r}: {_reason(e['msg'])}"
+                for e in error.errors()
+            ]
+            raise SettingsError("\n".join(lines)) from None
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")

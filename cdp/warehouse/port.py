@@ -1,0 +1,41 @@
+"""Port: the warehouse that holds the export, and everything that the refresh derives from it.
+
+Statements are BigQuery SQL with named parameters; they live in `cdp/warehouse/sql/`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+import polars as pl
+
+from cdp.domain.days import ExportTable
+
+type_names = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
+
+Scalar = bool | int | float | str | date | datetime
+Value = Scalar | Sequence[Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a statement did: rows that it inserted, changed or deleted; 0 for a CREATE."""
+
+    affected: int
+
+
+class Warehouse(Protocol):
+    """Errors: `WarehouseBusy` where another writer holds it, `StatementError` where SQL fails."""
+
+    def run(self, sql: str, parameters: Mapping[str, Value]) -> Job:
+        """Run one statement that changes tables."""
+
+    def query(self, sql: str, parameters: Mapping[str, Value]) -> pl.DataFrame:
+        """Return the rows of one SELECT; for small results only."""
+
+    def export_tables(self) -> list[ExportTable]:
+        """Return the GA4 export's events tables."""
+
+    def publish(self) -> None:
+        """Let readers see the tables as they are now, at once and as a whole."""

@@ -1,0 +1,112 @@
+-- Replace the days' events: typed, without duplicates, without ids where analytics was denied.
+-- grain:   one row per event
+-- inputs:  events_*   the GA4 export
+-- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
+--          @blocked, @not_user_id STRING: expressions over lower-case values
+-- Export rows have no id. Rows that agree in day, stream, client, session, name, time and
+-- parameters, in whatever order, are one event told twice.
+begin transaction;
+
+delete from events where event_date in unnest(@dates);
+
+insert into events (
+  event_date, event_at, event_name, client_key, client_id, stream_id, user_id, session_id, engaged,
+  engagement_ms, analytics, ads, source, medium, campaign, gclid, first_source, first_medium,
+  country, device, page_location, page_title, transaction_id, revenue
+)
+with typed as (
+  select
+    parse_date('%Y%m%d', substr(e._TABLE_SUFFIX, -8)) as event_date,
+    e.event_timestamp,
+    e.event_name,
+    e.stream_id,
+    if(regexp_contains(lower(trim(e.user_pseudo_id)), @blocked), null, e.user_pseudo_id) as client_id,
+    if(
+      regexp_contains(lower(trim(e.user_id)), @blocked)
+      or regexp_contains(lower(trim(e.user_id)), @not_user_id),
+      null, trim(e.user_id)
+    ) as user_id,
+    (select p.value.int_value from unnest(e.event_params) as p where p.key = 'ga_session_id' limit 1)
+      as session_id,
+    coalesce(
+      (select p.value.string_value from unnest(e.event_params) as p where p.key = 'session_engaged' limit 1),
+      cast((select p.value.int_value from unnest(e.event_params) as p where p.key = 'session_engaged' limit 1) as string)
+    ) = '1' as engaged,
+    (select p.value.int_value from unnest(e.event_params) as p where p.key = 'engagement_time_msec' limit 1)
+      as engagement_ms,
+    case lower(e.privacy_info.analytics_storage)
+      when 'yes' then 'granted' when 'no' then 'denied' else 'unknown' end as analytics,
+    case lower(e.privacy_info.ads_storage)
+      when 'yes' then 'granted' when 'no' then 'denied' else 'unknown' end as ads,
+    coalesce(
+      e.collected_traffic_source.manual_source,
+      (select p.value.string_value from unnest(e.event_params) as p where p.key = 'source' limit 1)
+    ) as source,
+    coalesce(
+      e.collected_traffic_source.manual_medium,
+      (select p.value.string_value from unnest(e.event_params) as p where p.key = 'medium' limit 1)
+    ) as medium,
+    coalesce(
+      e.collected_traffic_source.manual_campaign_name,
+      (select p.value.string_value from unnest(e.event_params) as p where p.key = 'campaign' limit 1)
+    ) as campaign,
+    coalesce(
+      e.collected_traffic_source.gclid,
+      (select p.value.string_value from unnest(e.event_params) as p where p.key = 'gclid' limit 1)
+    ) as gclid,
+    e.traffic_source.source as first_source,
+    e.traffic_source.medium as first_medium,
+    e.geo.country,
+    e.device.category as device,
+    (select p.value.string_value from unnest(e.event_params) as p where p.key = 'page_location' limit 1)
+      as page_location,
+    (select p.value.string_value from unnest(e.event_params) as p where p.key = 'page_title' limit 1)
+      as page_title,
+    coalesce(
+      e.ecommerce.transaction_id,
+      (select p.value.string_value from unnest(e.event_params) as p where p.key = 'transaction_id' limit 1),
+      cast((select p.value.int_value from unnest(e.event_params) as p where p.key = 'transaction_id' limit 1) as string)
+    ) as transaction_id,
+    e.ecommerce.purchase_revenue as revenue,
+    to_hex(md5(
+      (select string_agg(to_json_string(p), ',' order by to_json_string(p)) from unnest(e.event_params) as p)
+    )) as parameters
+  from `events_*` as e
+  where e._TABLE_SUFFIX in unnest(@suffixes)
+),
+once as (
+  select * from typed
+  where true
+  qualify row_number() over (
+    partition by event_date, stream_id, client_id, session_id, event_name, event_timestamp, parameters
+  ) = 1
+)
+select
+  event_date,
+  timestamp_micros(event_timestamp) as event_at,
+  event_name,
+  if(analytics = 'denied', null, concat(@property, '/', coalesce(stream_id, ''), '/', client_id))
+    as client_key,
+  if(analytics = 'denied', null, client_id) as client_id,
+  stream_id,
+  if(analytics = 'denied', null, user_id) as user_id,
+  if(analytics = 'denied', null, session_id) as session_id,
+  engaged,
+  engagement_ms,
+  analytics,
+  ads,
+  source,
+  medium,
+  campaign,
+  gclid,
+  first_source,
+  first_medium,
+  country,
+  device,
+  page_location,
+  page_title,
+  if(regexp_contains(lower(trim(transaction_id)), @blocked), null, transaction_id) as transaction_id,
+  revenue
+from once;
+
+commit transaction

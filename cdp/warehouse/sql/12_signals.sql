@@ -1,0 +1,71 @@
+-- Replace what the days' export rows say of consent, and record the days as cleaned.
+-- grain:   that of consent_signal and cleaned_day
+-- inputs:  events_*   the GA4 export: a denied row speaks for its ids here, and only here
+-- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
+--          @blocked, @not_user_id STRING, @signals ARRAY<STRING> of 'purpose|column',
+--          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64
+begin transaction;
+
+delete from consent_signal where event_date in unnest(@dates);
+
+insert into consent_signal (event_date, type, value, purpose, state, first_at, last_at)
+with told as (
+  select
+    parse_date('%Y%m%d', substr(e._TABLE_SUFFIX, -8)) as event_date,
+    timestamp_micros(e.event_timestamp) as event_at,
+    if(
+      regexp_contains(lower(trim(e.user_pseudo_id)), @blocked),
+      null, concat(@property, '/', coalesce(e.stream_id, ''), '/', e.user_pseudo_id)
+    ) as client_key,
+    if(
+      regexp_contains(lower(trim(e.user_id)), @blocked)
+      or regexp_contains(lower(trim(e.user_id)), @not_user_id),
+      null, trim(e.user_id)
+    ) as user_id,
+    lower(e.privacy_info.analytics_storage) as analytics_storage,
+    lower(e.privacy_info.ads_storage) as ads_storage
+  from `events_*` as e
+  where e._TABLE_SUFFIX in unnest(@suffixes)
+    and (e.user_pseudo_id is not null or e.user_id is not null)
+    and (e.privacy_info.analytics_storage is not null or e.privacy_info.ads_storage is not null)
+),
+by_identifier as (
+  select event_date, 'client_id' as type, client_key as value, analytics_storage, ads_storage,
+    min(event_at) as first_at, max(event_at) as last_at
+  from told where client_key is not null
+  group by event_date, client_key, analytics_storage, ads_storage
+  union all
+  select event_date, 'user_id' as type, user_id as value, analytics_storage, ads_storage,
+    min(event_at) as first_at, max(event_at) as last_at
+  from told where user_id is not null
+  group by event_date, user_id, analytics_storage, ads_storage
+),
+by_purpose as (
+  select b.event_date, b.type, b.value, split(s, '|')[safe_offset(0)] as purpose,
+    case split(s, '|')[safe_offset(1)]
+      when 'analytics_storage' then b.analytics_storage
+      when 'ads_storage' then b.ads_storage
+    end as answer,
+    b.first_at, b.last_at
+  from by_identifier as b cross join unnest(@signals) as s
+)
+select event_date, type, value, purpose, if(answer = 'yes', 'granted', 'denied') as state,
+  min(first_at) as first_at, max(last_at) as last_at
+from by_purpose
+-- 'unset' is silence, as null is.
+where answer in ('yes', 'no')
+group by event_date, type, value, purpose, answer;
+
+delete from cleaned_day where event_date in unnest(@dates);
+
+insert into cleaned_day (event_date, suffix, version, state, rows_read, seq)
+select
+  parse_date('%Y%m%d', split(d, '|')[safe_offset(0)]),
+  split(d, '|')[safe_offset(1)],
+  split(d, '|')[safe_offset(2)],
+  split(d, '|')[safe_offset(3)],
+  cast(split(d, '|')[safe_offset(4)] as int64),
+  @seq
+from unnest(@days) as d;
+
+commit transaction

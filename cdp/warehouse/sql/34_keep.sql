@@ -1,0 +1,5 @@
+-- Keep the round's roots; no row means that no edge was left.
+-- grain:   one row per identifier of the round
+-- params:  @round INT64
+insert into hooked (round, id, parent)
+select @round, id, parent from parent

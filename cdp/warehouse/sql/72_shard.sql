@@ -1,0 +1,40 @@
+-- One shard of the export, in the shape of the ingest contract.
+-- grain:   one row per profile whose bucket is in [@from_bucket, @to_bucket)
+-- inputs:  export_row, payload
+-- params:  @from_bucket, @to_bucket, @seq INT64
+-- output:  unset ARRAY<STRING>: owned fields that the profile does not have, or not any more
+select
+  e.profile_id,
+  @seq as seq,
+  e.payload_hash as `hash`,
+  e.merged_into,
+  struct(p.consent, p.identifiers, p.contact, p.ga4, p.ads) as `set`,
+  array_concat(
+    if(p.identifiers.user_id is null, ['identifiers.user_id'], []),
+    if(p.identifiers.email is null, ['identifiers.email'], []),
+    if(p.identifiers.phone is null, ['identifiers.phone'], []),
+    if(p.identifiers.client_id is null, ['identifiers.client_id'], []),
+    if(p.contact.email is null, ['contact.email'], []),
+    if(p.contact.email_valid is null, ['contact.email_valid'], []),
+    if(p.contact.phone is null, ['contact.phone'], []),
+    if(p.ga4.first_seen is null, ['ga4.first_seen'], []),
+    if(p.ga4.last_seen is null, ['ga4.last_seen'], []),
+    if(p.ga4.events is null, ['ga4.events'], []),
+    if(p.ga4.sessions is null, ['ga4.sessions'], []),
+    if(p.ga4.engaged_sessions is null, ['ga4.engaged_sessions'], []),
+    if(p.ga4.engagement_ms is null, ['ga4.engagement_ms'], []),
+    if(p.ga4.leads is null, ['ga4.leads'], []),
+    if(p.ga4.purchases is null, ['ga4.purchases'], []),
+    if(p.ga4.revenue is null, ['ga4.revenue'], []),
+    if(p.ga4.last_client_id is null, ['ga4.last_client_id'], []),
+    if(p.ga4.last_source is null, ['ga4.last_source'], []),
+    if(p.ga4.last_medium is null, ['ga4.last_medium'], []),
+    if(p.ga4.country is null, ['ga4.country'], []),
+    if(p.ga4.device is null, ['ga4.device'], []),
+    if(p.ads.last_campaign is null, ['ads.last_campaign'], []),
+    if(p.ads.last_gclid is null, ['ads.last_gclid'], []),
+    if(p.profile_id is null, ['consent'], [])
+  ) as `unset`
+from export_row as e
+left join payload as p on p.profile_id = e.profile_id
+where e.bucket >= @from_bucket and e.bucket < @to_bucket
