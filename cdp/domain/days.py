@@ -28,7 +28,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportTable:
-    """One table of the export: `suffix` is what follows `events_`; `version` changes when it does."""
+    """One table of the export: `suffix` follows `events_`, `version` changes with its rows."""
 
     suffix: str
     version: str

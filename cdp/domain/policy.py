@@ -95,7 +95,7 @@ class Policy(_Table):
             if left not in IDENTIFIER_TYPES or right not in IDENTIFIER_TYPES or left == right:
                 raise ValueError(
                     f"{pair!r} is not a pair of types; write two different ones of "
-                    f"{', '.join(IDENTIFIER_TYPES)}, such as \"client_id.user_id\""
+                    f'{", ".join(IDENTIFIER_TYPES)}, such as "client_id.user_id"'
                 )
         return value
 
@@ -140,7 +140,9 @@ class Policy(_Table):
 
     def blocked_pattern(self) -> str:
         """Return one RE2 expression that matches every blocked value in lower case, as a whole."""
-        return _any_of([*map(re.escape, self.identifiers.blocked)], self.identifiers.blocked_patterns)
+        return _any_of(
+            [*map(re.escape, self.identifiers.blocked)], self.identifiers.blocked_patterns
+        )
 
     def not_a_user_id_pattern(self) -> str:
         """Return one RE2 expression that matches what no user id is, as a whole, in lower case."""

@@ -11,11 +11,18 @@ from typing import Protocol
 import polars as pl
 
 from cdp.domain.days import ExportTable
-
-type_names = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
+from cdp.domain.errors import CdpError
 
 Scalar = bool | int | float | str | date | datetime
 Value = Scalar | Sequence[Scalar]
+
+
+class WarehouseBusy(CdpError):  # noqa: N818 - reads as the sentence it is
+    """Another process writes the warehouse; says which."""
+
+
+class StatementError(CdpError):
+    """The engine refused a statement; carries its words and the statement's beginning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,20 +68,25 @@ judged as (
       when not permitted then concat('consent ', consent)
     end as kept_out
   from observed
+),
+ordered as (
+  select
+    least(a, b) as a_id,
+    if(a < b, a_type, b_type) as first_type,
+    if(a < b, a_value, b_value) as first_value,
+    greatest(a, b) as b_id,
+    if(a < b, b_type, a_type) as second_type,
+    if(a < b, b_value, a_value) as second_value,
+    source, consent, kept_out, first_seen, last_seen, seen
+  from judged
+  where a <> b
 )
 select
-  least(a, b) as a_id,
-  if(a < b, a_type, b_type) as a_type,
-  if(a < b, a_value, b_value) as a_value,
-  greatest(a, b) as b_id,
-  if(a < b, b_type, a_type) as b_type,
-  if(a < b, b_value, a_value) as b_value,
-  source,
-  consent,
-  kept_out,
+  a_id, first_type as a_type, first_value as a_value,
+  b_id, second_type as b_type, second_value as b_value,
+  source, consent, kept_out,
   min(first_seen) as first_seen,
   max(last_seen) as last_seen,
   sum(seen) as seen
-from judged
-where a <> b
-group by a_id, a_type, a_value, b_id, b_type, b_value, source, consent, kept_out
+from ordered
+group by a_id, first_type, first_value, b_id, second_type, second_value, source, consent, kept_out

@@ -1,0 +1,1 @@
+"""The warehouse: its port, its adapters, and the SQL that they share."""

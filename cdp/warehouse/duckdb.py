@@ -1,0 +1,191 @@
+"""The embedded warehouse: one DuckDB file, and the export as Parquet files beside it.
+
+One process writes `warehouse.duckdb`; every published state is a read-only copy that readers open.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from cdp.domain.days import ExportTable
+from cdp.domain.errors import CdpError
+from cdp.warehouse.dialect import EXPORT_TABLES, Translated, bind, parameter_types, translate
+from cdp.warehouse.ga4_files import export_files
+from cdp.warehouse.port import Job, StatementError, Value, WarehouseBusy
+from cdp.warehouse.row_files import RAW_TABLES
+from cdp.warehouse.sources import literal
+
+WORK: Final = "warehouse.duckdb"
+PUBLISHED: Final = "published.duckdb"
+
+
+class DuckWarehouse:
+    """The warehouse below the folder *home*; see the port for what its methods promise.
+
+    Args:
+        home: `CDP_HOME`; the export's files are in its folder `raw`.
+        memory_limit: such as `1GB`; DuckDB spills to `home/spill` beyond it.
+        threads: 0 for all cores.
+        published: read the state that the last settled run published; nothing can be written.
+    """
+
+    def __init__(
+        self, home: Path, *, memory_limit: str, threads: int, published: bool = False
+    ) -> None:
+        self._home = home
+        self._db = _connect(home, memory_limit, threads, published=published)
+
+    def run(self, sql: str, parameters: Mapping[str, Value]) -> Job:
+        affected = 0
+        began = False
+        try:
+            for statement in translate(sql, parameter_types(parameters)):
+                rows = self._execute(statement, parameters).fetchall()
+                began = began or statement.kind == "begin"
+                if statement.kind in {"insert", "update", "delete", "merge"} and rows:
+                    affected += int(rows[0][0])
+        except BaseException:
+            if began:
+                # The statement's own error is the one to tell; there may be no transaction left.
+                with suppress(duckdb.Error):
+                    self._db.execute("ROLLBACK")
+            raise
+        return Job(affected)
+
+    def query(self, sql: str, parameters: Mapping[str, Value]) -> pl.DataFrame:
+        statement = _one(sql, parameters)
+        cursor = self._execute(statement, parameters)
+        names = [column[0] for column in cursor.description or ()]
+        return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+
+    def export(self, sql: str, parameters: Mapping[str, Value], file: Path) -> int:
+        """Write the rows of one SELECT to *file* as NDJSON and return how many they are."""
+        statement = _one(sql, parameters)
+        copy = f"COPY ({statement.sql}) TO {literal(str(file))} (FORMAT json)"
+        exporting = Translated(copy, statement.parameters, "copy", statement.reads_export)
+        return int(self._execute(exporting, parameters).fetchall()[0][0])
+
+    def export_tables(self) -> list[ExportTable]:
+        return [table for table, _ in export_files(self._home / "raw")]
+
+    def publish(self) -> None:
+        self._db.execute("CHECKPOINT")
+        target = self._home / PUBLISHED
+        copy = target.with_suffix(".new")
+        _copy(self._home / WORK, copy)
+        copy.replace(target)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _execute(
+        self, statement: Translated, parameters: Mapping[str, Value]
+    ) -> duckdb.DuckDBPyConnection:
+        if statement.reads_export:
+            self._show_export(parameters.get("suffixes", ()))
+        self._show_loaded(statement.sql)
+        try:
+            return self._db.execute(statement.sql, bind(statement, parameters))
+        except duckdb.Error as error:
+            raise StatementError(f"{error} — in: {statement.sql[:400]}") from error
+
+    def _show_export(self, suffixes: Any) -> None:
+        """Let `events_*` be the tables of *suffixes*, as a wildcard with `_TABLE_SUFFIX` is."""
+        files = {table.suffix: file for table, file in export_files(self._home / "raw")}
+        chosen = [str(files[suffix]) for suffix in suffixes if suffix in files]
+        if not chosen:
+            raise StatementError(
+                f"no table of the export ends in {', '.join(suffixes) or 'nothing'}"
+            )
+        self._db.execute(
+            f'CREATE OR REPLACE TEMP VIEW "{EXPORT_TABLES}" AS '
+            "SELECT *, regexp_extract(filename, 'events_((?:[a-z]+_)?\\d{8})\\.parquet$', 1) "
+            f"AS _TABLE_SUFFIX FROM read_parquet({_literals(chosen)}, filename=true)"
+        )
+
+    def _show_loaded(self, sql: str) -> None:
+        """Let `raw_link` and `raw_decision` be the files that were loaded."""
+        for table, columns in RAW_TABLES.items():
+            if table not in sql:
+                continue
+            files = sorted(str(file) for file in (self._home / "raw" / table).glob("*.parquet"))
+            empty = ", ".join(
+                f"CAST(NULL AS {column.kind}) AS {name}" for name, column in columns.items()
+            )
+            source = (
+                f"FROM read_parquet({_literals(files)})" if files else f"SELECT {empty} LIMIT 0"
+            )
+            self._db.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {source}")
+
+
+def published_path(home: Path) -> Path:
+    """Return where the last settled run's state is."""
+    return home / PUBLISHED
+
+
+def _one(sql: str, parameters: Mapping[str, Value]) -> Translated:
+    (statement,) = translate(sql, parameter_types(parameters))
+    return statement
+
+
+def _literals(values: list[str]) -> str:
+    return "[" + ", ".join(map(literal, values)) + "]"
+
+
+def _connect(
+    home: Path, memory_limit: str, threads: int, *, published: bool
+) -> duckdb.DuckDBPyConnection:
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = home / (PUBLISHED if published else WORK)
+    spill = home / "spill"
+    config: dict[str, Any] = {
+        "memory_limit": memory_limit,
+        "temp_directory": str(spill),
+        # Ids, hashes and deletes take care of order where it matters; keeping it costs memory.
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    if threads:
+        config["threads"] = threads
+    try:
+        db = duckdb.connect(str(file), read_only=published, config=config)
+    except duckdb.IOException as error:
+        holder = re.search(r"PID (\d+)", str(error))
+        if "lock" not in str(error):
+            raise CdpError(f"{file} cannot be opened: {error}") from error
+        who = f"process {holder[1]}" if holder else "another process"
+        raise WarehouseBusy(
+            f"{who} is writing the warehouse; wait until it ends, or see `python -m cdp runs`"
+        ) from error
+    db.execute("SET TimeZone = 'UTC'")
+    if not published:
+        file.chmod(0o600)
+    return db
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; file systems that can share its blocks do."""
+    with source.open("rb") as reader, target.open("wb") as writer:
+        os.fchmod(writer.fileno(), 0o600)
+        left = source.stat().st_size
+        try:
+            while left > 0:
+                done = os.copy_file_range(reader.fileno(), writer.fileno(), left)
+                if done == 0:
+                    break
+                left -= done
+        except (OSError, AttributeError):  # another kind of file system, or of system
+            reader.seek(0)
+            writer.seek(0)
+            writer.truncate()
+            shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
