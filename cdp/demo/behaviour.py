@@ -35,6 +35,7 @@ _ANSWER: Final = 2 * SECOND  # from page load to the answer given to the consent
 # Sent at load (0), some seconds later, or when that share of the stay has passed.
 _SECONDS: Final = np.array([0, 0, 0, 1, 1.2, 0.4, 2.5, 4, 6, 3, 3.1, 0, 0]) * SECOND
 _SHARE: Final = np.array([0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.3, 0.4, 0.4, 0.5, 0.9])
+# How busy each hour of the day is.
 _BY_HOUR: Final = np.array(
     [9, 5, 3, 2, 2, 4, 10, 18, 26, 31, 34, 36, 38, 36, 34, 34, 36, 40, 46, 52, 54, 46, 32, 18]
 )
@@ -55,12 +56,13 @@ class Events:
     flipped: Array  # sent before the answer that allowed its page: no client id in intraday
     session: Array  # ga_session_id
     number: Array  # ga_session_number
-    first_touch: Array
+    first_touch: Array  # of the client; means nothing where there is none
     engaged: Array
     engagement: Array  # milliseconds
     page: Array
     place: Array  # of the page load in its session, from 0
     loaded: Array  # when its page was loaded
+    order: Array  # among the events of its page load, from 1
     product: Array
     items: Array
     source: Array
@@ -76,10 +78,12 @@ class Events:
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def join(self, other: Self) -> Self:
-        return type(self)(**{
-            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
-            for f in fields(self)
-        })
+        return type(self)(
+            **{
+                f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+                for f in fields(self)
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,18 @@ class _Sessions:
     engaged: Array
 
 
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    session: Array
+    place: Array
+    stay: Array
+    loaded: Array
+    page: Array
+    product: Array
+    denied: Array  # loaded without consent and without an answer on this page
+    flip: Array  # consent follows on this page
+
+
 def day_events(
     population: Population,
     *,
@@ -112,7 +128,9 @@ def day_events(
 
     Moves the population on: sessions counted, consent changed, first touches set.
     """
-    sessions = _sessions(population, devices, day, midnight, day_length, rng)
+    sessions = _sessions(
+        population, devices=devices, day=day, midnight=midnight, day_length=day_length, rng=rng
+    )
     page = _pages(population, sessions, rng)
     events = _events(population, sessions, page, rng)
     return _with_repeats(_with_purchases(events, first_transaction, rng), rng)
@@ -120,6 +138,7 @@ def day_events(
 
 def _sessions(
     population: Population,
+    *,
     devices: slice,
     day: int,
     midnight: int,
@@ -137,19 +156,12 @@ def _sessions(
     late = rng.random(len(device)) < 0.005
     delay = np.where(late, rng.integers(12 * HOUR, 60 * HOUR, len(device)), 0)
 
-    changing = device[first & (population.change_day[device] <= day)]
-    changing = changing[population.changed_at[changing] == NEVER]
-    population.changed_at[changing] = start[np.searchsorted(device, changing)] + _ANSWER
-
-    asked = _state(population, device, start) != NO
-    granted = asked | (_state(population, device, start + _ANSWER) != NO)
-    counted = np.cumsum(granted)
-    rank = counted - (counted - granted)[np.maximum.accumulate(np.where(first, _index(first), 0))]
-    number = np.where(granted, population.sessions[device] + rank, 1)
-    fresh = granted & (population.first_touch[device] == NEVER) & (rank == 1)
-    population.first_touch[device[fresh]] = (start - delay)[fresh]
+    _change_minds(population, device[first], start[first], day)
+    # The first page counts while it was granted, before its answer or after.
+    granted = _state(population, device, start) != NO
+    granted |= _state(population, device, start + _ANSWER) != NO
+    number, fresh = _count(population, device, start - delay, granted)
     actor = _actors(population, device, number)
-    np.add.at(population.sessions, device[granted], 1)
     source = _sources(population, device, fresh, rng)
     paid = (source >= words.FIRST_PAID_GOOGLE) & ~population.ads_refused[device] & granted
     pages = np.minimum(rng.geometric(0.43, len(device)), 15)
@@ -170,8 +182,21 @@ def _sessions(
     )
 
 
-def _index(values: Array) -> Array:
-    return np.arange(len(values))
+def _change_minds(population: Population, device: Array, start: Array, day: int) -> None:
+    """Let those whose day has come answer anew on the first page of their first session."""
+    due = (population.change_day[device] <= day) & (population.changed_at[device] == NEVER)
+    population.changed_at[device[due]] = start[due] + _ANSWER
+
+
+def _count(population: Population, device: Array, at: Array, granted: Array) -> tuple[Array, Array]:
+    """Number the sessions of each device, and tell which is its first; only granted ones count."""
+    counted = np.cumsum(granted)
+    before = (counted - granted)[np.searchsorted(device, device)]
+    number = np.where(granted, population.sessions[device] + counted - before, 1)
+    fresh = granted & (population.first_touch[device] == NEVER) & (counted - before == 1)
+    population.first_touch[device[fresh]] = at[fresh]
+    np.add.at(population.sessions, device[granted], 1)
+    return number, fresh
 
 
 def _state(population: Population, device: Array, at: Array) -> Array:
@@ -197,7 +222,7 @@ def _users(
     population: Population, device: Array, actor: Array, pages: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Return each session's user code and the page load from which it is known."""
-    chance = np.where(population.partner[device] != NOBODY, 0.9, 0.13)
+    chance = np.where(population.partner[device] != NOBODY, 0.75, 0.10)
     draw = rng.random(len(device))
     known = population.logs_in[actor] & (draw < chance)
     user = np.where(known, actor, NOBODY)
@@ -210,7 +235,7 @@ def _users(
     return user, np.where(remembered, -1, rng.integers(0, pages))
 
 
-def _pages(population: Population, sessions: _Sessions, rng: np.random.Generator) -> "_Pages":
+def _pages(population: Population, sessions: _Sessions, rng: np.random.Generator) -> _Pages:
     session = np.repeat(np.arange(len(sessions.pages)), sessions.pages)
     first = np.cumsum(sessions.pages) - sessions.pages
     place = np.arange(len(session)) - first[session]
@@ -237,18 +262,6 @@ def _pages(population: Population, sessions: _Sessions, rng: np.random.Generator
         denied=(state == NO) & ~flip,
         flip=flip,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    session: Array
-    place: Array
-    stay: Array
-    loaded: Array
-    page: Array
-    product: Array
-    denied: Array  # loaded without consent and without an answer on this page
-    flip: Array  # consent follows on this page
 
 
 def _sent(
@@ -295,7 +308,6 @@ def _events(
         (place == sessions.login_place[s]) & (kind >= LOGIN)
     )
     number = np.where(cookieless, 1, sessions.number[s])
-    touched = population.first_touch[device]
     whole = page.page[row]
     whole[kind == BEGIN_CHECKOUT] = len(words.PAGES) + len(words.PRODUCTS)
     whole[kind == PURCHASE] = len(words.PAGES) + len(words.PRODUCTS) + 1
@@ -313,16 +325,17 @@ def _events(
         flipped=flip & (consent == NO),
         session=(sessions.start[s] - delay) // SECOND,
         number=number,
-        first_touch=np.where(cookieless, at - delay, touched),
+        first_touch=population.first_touch[device],
         engaged=sessions.engaged[s] & ((place > 0) | (kind > PAGE_VIEW)),
         engagement=(page.stay[row] * rng.uniform(0.3, 1.0, count) / 1_000).astype(np.int64),
         page=whole,
         place=place,
         loaded=page.loaded[row] - delay,
+        order=np.arange(count) - np.searchsorted(row, row) + 1,
         product=page.product[row],
         items=items,
         source=sessions.source[s],
-        click=sessions.click[s],
+        click=np.where(consent == NO, -1, sessions.click[s]),
         transaction=np.full(count, -1),
         fault=np.full(count, SOUND, dtype=np.int8),
         swapped=np.zeros(count, dtype=bool),
@@ -336,12 +349,18 @@ def _with_purchases(events: Events, first: int, rng: np.random.Generator) -> Eve
     events.fault[rows] = rng.choice(4, size=len(rows), p=(0.85, 0.08, 0.06, 0.01))
     again = events.pick(rows[rng.random(len(rows)) < 0.06])
     wait = rng.integers(20, 600, len(again)) * SECOND
-    again = replace(again, at=again.at + wait, dated=again.dated + wait, loaded=again.loaded + wait)
-    return events.join(again)
+    return events.join(
+        replace(
+            again,
+            at=again.at + wait,
+            dated=again.dated + wait,
+            loaded=again.loaded + wait,
+            order=np.ones_like(again.order),
+        )
+    )
 
 
 def _with_repeats(events: Events, rng: np.random.Generator) -> Events:
-    """Send 0.3 % twice, half of those with their parameters in another order."""
-    twice = events.pick(np.flatnonzero(rng.random(len(events)) < 0.003))
-    return events.join(replace(twice, swapped=rng.random(len(twice)) < 0.5))
-
+    """Send 0.4 % twice, a quarter of those with their parameters in another order."""
+    twice = events.pick(np.flatnonzero(rng.random(len(events)) < 0.004))
+    return events.join(replace(twice, swapped=rng.random(len(twice)) < 0.25))

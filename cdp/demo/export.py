@@ -25,10 +25,22 @@ OLD_LACKS: Final = (
     "event_original_occurrence_timestamp",
 )
 
-_WEB_NAMES: Final = (
-    "first_visit session_start page_view login sign_up view_item add_to_cart begin_checkout "
-    "purchase form_submit generate_lead scroll user_engagement"
-).split()
+# By kind, as `behaviour` numbers them.
+_WEB_NAMES: Final = [
+    "first_visit",
+    "session_start",
+    "page_view",
+    "login",
+    "sign_up",
+    "view_item",
+    "add_to_cart",
+    "begin_checkout",
+    "purchase",
+    "form_submit",
+    "generate_lead",
+    "scroll",
+    "user_engagement",
+]
 _APP_NAMES: Final = ["first_open", "session_start", "screen_view", *_WEB_NAMES[3:]]
 _TEXT, _INT, _DOUBLE = range(3)
 _HUGE: Final = 2**53 + 1
@@ -73,8 +85,8 @@ def _plain(
     population: Population, events: Events, date: str, intraday: bool, user_values: Any
 ) -> dict[str, Any]:
     count = len(events)
+    anonymous = without_client(events, intraday=intraday)
     app = population.stream[events.device] == words.APP
-    order = np.arange(count)
     bundle = (events.loaded // 1_000 * 31 + events.device * 7) % 2**31
     return {
         "event_date": _one(date, count),
@@ -84,16 +96,14 @@ def _plain(
         "event_bundle_sequence_id": pa.array(bundle),
         "event_server_timestamp_offset": pa.array(bundle % 900_000, mask=~app),
         "user_id": user_values.take(pa.array(events.user % len(user_values))),
-        "user_pseudo_id": population.pseudo_id.take(
-            pa.array(events.device, mask=without_client(events, intraday=intraday))
-        ),
-        "user_first_touch_timestamp": pa.array(events.first_touch),
+        "user_pseudo_id": population.pseudo_id.take(pa.array(events.device, mask=anonymous)),
+        "user_first_touch_timestamp": pa.array(np.where(anonymous, events.at, events.first_touch)),
         "stream_id": _coded(
             population.stream[events.device], [*(s for s, _ in words.STREAMS), words.APP_STREAM]
         ),
         "platform": _coded(population.model[events.device], [m[3] for m in words.MODELS]),
         "is_active_user": pa.array(events.engaged),
-        "batch_event_index": pa.array(order - np.maximum.accumulate(_starts(events) * order) + 1),
+        "batch_event_index": pa.array(events.order),
         "batch_page_id": pa.array(events.loaded // 1_000),
         "batch_ordering_id": pa.array(events.place + 1),
         "event_original_occurrence_timestamp": pa.array(events.at, mask=events.at == events.dated),
@@ -125,9 +135,7 @@ def _records(population: Population, events: Events) -> dict[str, Any]:
             category=_coded(model, [m[0] for m in words.MODELS]),
             operating_system=_coded(model, [m[1] for m in words.MODELS]),
             language=_coded(city, [c[3] for c in words.CITIES]),
-            web_info=_struct(
-                browser=browser, hostname=_coded(population.stream[device], hosts)
-            ),
+            web_info=_struct(browser=browser, hostname=_coded(population.stream[device], hosts)),
         ),
         "geo": _struct(
             city=_coded(city, [c[0] for c in words.CITIES]),
@@ -157,12 +165,6 @@ def _records(population: Population, events: Events) -> dict[str, Any]:
             ad_unit_id=pa.nulls(count, pa.string()),
         ),
     }
-
-
-def _starts(events: Events) -> Array:
-    """Tell where a new batch starts: another device or another page load."""
-    same = (np.diff(events.device) == 0) & (np.diff(events.loaded) == 0)
-    return np.concatenate([np.ones(min(1, len(events)), dtype=bool), ~same])
 
 
 def _collected(events: Events) -> Array:
@@ -204,7 +206,7 @@ def _params(population: Population, events: Events, app: Array, intraday: bool) 
     cells.text("method", np.isin(kind, (does.LOGIN, does.SIGN_UP)), 0, ["email"])
     lead = np.isin(kind, (does.FORM_SUBMIT, does.GENERATE_LEAD))
     cells.text("form_id", lead, events.page - words.FORM_PAGES[0], ["contact", "newsletter"])
-    value = _values(events)
+    value = basket_values(events)
     whole = value == np.floor(value)
     cells.text("currency", commerce, 0, ["EUR"])
     cells.add("value", _DOUBLE, commerce & ~whole, value)
@@ -258,14 +260,16 @@ class _Cells:
         offsets = np.concatenate([[0], ends])
         values = np.ascontiguousarray(np.array(self._values).T)[present]
         column = np.broadcast_to(np.arange(len(self._keys), dtype=np.int32), present.shape)[present]
-        for row in np.flatnonzero(swapped):
-            part = slice(offsets[row], offsets[row + 1])
-            values[part], column[part] = values[part][::-1].copy(), column[part][::-1].copy()
+        here = np.flatnonzero(np.repeat(swapped, np.diff(offsets)))
+        row = np.searchsorted(offsets, here, side="right") - 1
+        there = offsets[row] + offsets[row + 1] - 1 - here
+        values[here], column[here] = values[there], column[there]
         type_ = np.array(self._types, dtype=np.int8)[column]
-        texts = np.where(type_ == _TEXT, values, 0).astype(np.int32)
+        texts = pa.array(np.where(type_ == _TEXT, values, 0), mask=type_ != _TEXT)
+        unique = pa.concat_arrays(self._words).dictionary_encode()
         value = _struct(
             string_value=pa.DictionaryArray.from_arrays(
-                pa.array(texts, mask=type_ != _TEXT), pa.concat_arrays(self._words)
+                unique.indices.take(texts), unique.dictionary
             ),
             int_value=pa.array(values, mask=type_ != _INT),
             float_value=pa.nulls(len(values), pa.float64()),
@@ -278,22 +282,25 @@ class _Cells:
         self._word_count += len(texts)
 
 
-def _values(events: Events) -> Array:
+def basket_values(events: Events) -> Array:
     """Return what the items of each event cost together, in euros."""
     total = np.zeros(len(events))
     for place in range(3):
         product = _item(events.product, place)
         total += np.where(events.items > place, _PRICES[product] * _quantity(product), 0)
-    return np.round(total, 2)
+    cost: Array = np.round(total, 2)
+    return cost
 
 
 def _item(product: Array, place: Array | int) -> Array:
     """Return the product at *place* of a basket that *product* opened."""
-    return (product + 7 * place) % len(words.PRODUCTS)
+    opened: Array = (product + 7 * place) % len(words.PRODUCTS)
+    return opened
 
 
 def _quantity(product: Array) -> Array:
-    return 1 + (product % 5 == 0)
+    quantity: Array = 1 + (product % 5 == 0)
+    return quantity
 
 
 def _gclids(clicks: Array) -> Any:
@@ -303,9 +310,7 @@ def _gclids(clicks: Array) -> Any:
 
 def _transactions(events: Events, rows: Array) -> Any:
     number = pa.array(events.transaction[rows]).cast(pa.string())
-    return pc.if_else(
-        pa.array(events.fault[rows] == does.TRANSACTION_NOT_SET), "(not set)", number
-    )
+    return pc.if_else(pa.array(events.fault[rows] == does.TRANSACTION_NOT_SET), "(not set)", number)
 
 
 def _ecommerce(events: Events) -> Any:
@@ -313,7 +318,7 @@ def _ecommerce(events: Events) -> Any:
     buys = events.kind == does.PURCHASE
     paid = buys & (events.fault != does.NO_REVENUE)
     named = buys & (events.fault != does.NO_TRANSACTION)
-    value = _values(events)
+    value = basket_values(events)
     quantity = np.zeros(len(events), dtype=np.int64)
     for place in range(3):
         quantity += (events.items > place) * _quantity(_item(events.product, place))
@@ -342,9 +347,7 @@ def _items(events: Events) -> Any:
             item_category=_coded(product, category),
             price=pa.array(price),
             quantity=pa.array(quantity),
-            item_revenue=pa.array(
-                price * quantity, mask=events.kind[event] != does.PURCHASE
-            ),
+            item_revenue=pa.array(price * quantity, mask=events.kind[event] != does.PURCHASE),
         ),
     )
 
@@ -366,13 +369,11 @@ def _user_properties(population: Population, events: Events) -> Any:
 
 def _coded(codes: Array, vocabulary: Sequence[str | None]) -> Any:
     """Return a text column from codes; a code below 0, or of None, is null."""
-    blank = [i for i, word in enumerate(vocabulary) if word is None]
-    texts = pa.array([word or "" for word in vocabulary])
-    null = codes < 0
-    if blank:
-        null |= np.isin(codes, blank)
-    indices = pa.array(codes.astype(np.int32), mask=null)
-    return pa.DictionaryArray.from_arrays(indices, texts)
+    # Each word once: for a dictionary with repeats, Parquet files differ from run to run.
+    unique = [word for word in dict.fromkeys(vocabulary) if word is not None]
+    place = np.array([-1 if word is None else unique.index(word) for word in vocabulary])
+    index = np.where(codes < 0, -1, place[codes]).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(index, mask=index < 0), pa.array(unique))
 
 
 def _one(text: str, count: int) -> Any:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from cdp.demo import export, records
-from cdp.demo.behaviour import Events, day_events
+from cdp.demo.behaviour import PURCHASE, Events, day_events
 from cdp.demo.population import Population, populate
 from cdp.demo.records import Observed
+from cdp.domain.errors import InputError
 
 UNTIL: Final = date(2026, 10, 31)
 ZONE: Final = ZoneInfo("Europe/Berlin")
@@ -52,13 +53,20 @@ def generate(
 ) -> Generated:
     """Write a property of *people* over the *days* that end with *until* to *out*.
 
-    The same arguments give the same files. Memory grows with people, not with days.
+    The same arguments give the same files. Memory grows with people and the links between them,
+    not with events.
 
     Args:
+        out: a folder that is new or empty; what an earlier run left would mix with this one.
         progress: called with days done and days in all.
+
+    Raises:
+        InputError: *out* is not empty, or there is nobody or no day to generate.
     """
     if people < 1 or days < 1:
-        raise ValueError(f"people and days must be positive, not {people} and {days}.")
+        raise InputError(f"{people} people and {days} days are too few; ask for 1 or more.")
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty; name a new folder, or empty this one first.")
     starts = [_midnight(until - timedelta(days=days - 1 - n)) for n in range(days + 1)]
     population = populate(people, days, starts[0], np.random.default_rng([seed, 0]))
     run = _Run(out, population, starts, seed)
@@ -85,9 +93,7 @@ def generate(
 class _Run:
     """Days of one property, written in order, because people remember the day before."""
 
-    def __init__(
-        self, out: Path, population: Population, starts: Sequence[int], seed: int
-    ) -> None:
+    def __init__(self, out: Path, population: Population, starts: Sequence[int], seed: int) -> None:
         self._out = out / "ga4"
         self._out.mkdir(parents=True, exist_ok=True)
         self._population = population
@@ -109,8 +115,10 @@ class _Run:
             writers: list[Any] = [None] * len(tables)
             for block in range(len(self._blocks)):
                 events = self._events(block, day)
-                final = len(tables) > 1 or not tables[0].kind
-                self.observed.append(records.observe(self._population, events, final=final))
+                final = not tables[0].kind
+                if not final:
+                    events = _on_time(events)
+                self.observed.append(records.observe(events, final=final))
                 self.events += len(events)
                 for n, table in enumerate(tables):
                     rows = self._table(events, table, on)
@@ -119,6 +127,8 @@ class _Run:
                         writers[n] = stack.enter_context(_writer(path, rows.schema))
                     writers[n].write_table(rows, row_group_size=max(1, len(rows)))
                     self.rows += len(rows)
+                buys = events.pick(np.flatnonzero(events.kind == PURCHASE))
+                np.add.at(self._population.revenue, buys.device, export.basket_values(buys))
 
     def _events(self, block: int, day: int) -> Events:
         """Return what happens on *day*, and keep what happens after its midnight for later."""
@@ -140,8 +150,8 @@ class _Run:
         return events.pick(np.flatnonzero(today))
 
     def _table(self, events: Events, table: _Table, on: date) -> Any:
-        if table.kind:  # provisional: what arrives late is not there yet
-            events = events.pick(np.flatnonzero(events.at == events.dated))
+        if table.kind:
+            events = _on_time(events)
         return export.ga4_table(
             self._population,
             events,
@@ -150,6 +160,11 @@ class _Run:
             lacks=table.lacks,
             user_values=self._user_values,
         )
+
+
+def _on_time(events: Events) -> Events:
+    """Leave out what is late: a provisional table does not have it yet."""
+    return events.pick(np.flatnonzero(events.at == events.dated))
 
 
 def _tables(day: int, days: int) -> list[_Table]:

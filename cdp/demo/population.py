@@ -20,7 +20,7 @@ NEVER: Final = np.iinfo(np.int64).max
 NOBODY: Final = -1  # a user code: the row carries no user_id
 FIRST_TRAP: Final = -2  # user codes from here down: a value that means nobody
 
-_SESSIONS_A_DAY: Final = 0.49  # a person, on average: about 3.6 events
+_SESSIONS_A_DAY: Final = 0.52  # a person, on average: about 3.6 events
 _SPREAD: Final = 1.2  # of the log-normal rate: a few people make a large part of the events
 _HEAVIEST: Final = 23.0  # times the average
 _SECOND: Final = 1_000_000
@@ -85,7 +85,7 @@ def populate(people: int, days: int, start: int, rng: np.random.Generator) -> Po
         partner=partner,
         stream=stream,
         pseudo_id=_pseudo_ids(stream, (start - age) // _SECOND, rng),
-        rate=_rates(people, owner, owned, shared, days, rng),
+        rate=_rates(owned, shared, days, rng),
         before=before,
         after=after,
         change_day=change_day,
@@ -156,7 +156,7 @@ def _consent(
     kind = np.where(differs, rng.choice(6, size=len(owner), p=shares), kind)
     kind[shared] = YES
     before, after = start[kind], end[kind]
-    change_day = np.where(before != after, rng.integers(0, max(days, 1), len(owner)), days)
+    change_day = np.where(before != after, rng.integers(0, days, len(owner)), days)
     # Asked by a banner: what is sent before the answer, on the same page, is denied.
     banner = (kind == YES) & (rng.random(len(owner)) < 0.2) & ~shared
     before[banner] = NO
@@ -164,20 +164,15 @@ def _consent(
     return before, after, change_day
 
 
-def _rates(
-    people: int,
-    owner: Array,
-    owned: Array,
-    shared: Array,
-    days: int,
-    rng: np.random.Generator,
-) -> Array:
-    rate = rng.lognormal(-_SPREAD * _SPREAD / 2, _SPREAD, people).clip(max=_HEAVIEST)
+def _rates(owned: Array, shared: Array, days: int, rng: np.random.Generator) -> Array:
+    """Draw sessions a day: by person with a long tail, then split over their devices."""
+    owner = np.repeat(np.arange(len(owned)), owned)
+    rate = rng.lognormal(-_SPREAD * _SPREAD / 2, _SPREAD, len(owned)).clip(max=_HEAVIEST)
     part = rng.gamma(1.2, size=len(owner))
     total = np.add.reduceat(part, np.cumsum(owned) - owned)
     rates = _SESSIONS_A_DAY * rate[owner] * part / total[owner]
     # A shared device that is seen once cannot be told from one that is not shared.
-    return np.where(shared, rates.clip(min=8 / max(days, 1)), rates)
+    return np.where(shared, rates.clip(min=5 / days), rates)
 
 
 def _pseudo_ids(stream: Array, seconds: Array, rng: np.random.Generator) -> Any:

@@ -12,7 +12,7 @@ from cdp.demo import behaviour as does
 from cdp.demo import vocabulary as words
 from cdp.demo.behaviour import Events
 from cdp.demo.export import user_values, without_client
-from cdp.demo.population import NEVER, NO, NOBODY, YES, Array, Population
+from cdp.demo.population import NO, NOBODY, YES, Array, Population
 
 _STATES: Final = ("granted", "denied", "unknown")
 _PURPOSES: Final = ("analytics", "ads", "marketing")
@@ -33,12 +33,12 @@ class Observed:
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        return cls(**{
-            f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)
-        })
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        )
 
 
-def observe(population: Population, events: Events, *, final: bool) -> Observed:
+def observe(events: Events, *, final: bool) -> Observed:
     """Keep the first row of each (device, user, consent), every form and every login."""
     shown = ~without_client(events, intraday=not final)
     rows = np.flatnonzero(shown & ((events.user != NOBODY) | (events.kind == does.GENERATE_LEAD)))
@@ -62,11 +62,13 @@ def links(
     population: Population, observed: Observed, start: int, end: int, rng: np.random.Generator
 ) -> pl.DataFrame:
     """Return the rows of both link files; canonical values beside the written ones."""
-    frame = pl.concat([
-        _crm(population, start, end, rng),
-        _lead_forms(population, observed, rng),
-        _server_side(population, observed, rng),
-    ])
+    frame = pl.concat(
+        [
+            _crm(population, start, end, rng),
+            _lead_forms(population, observed, rng),
+            _server_side(population, observed, rng),
+        ]
+    )
     # Some are told again later, never with less consent than before.
     again = frame.filter(pl.lit(rng.random(frame.height) < 0.03))
     later = pl.Series(rng.integers(1, 3 * 86_400, again.height)) * does.SECOND
@@ -99,10 +101,12 @@ def _crm(population: Population, start: int, end: int, rng: np.random.Generator)
         ("user_id", user_id, "email", second, known & has_second & share(0.5)),
         ("email", email, "phone", phone, has_phone & ((known & share(0.7)) | share(0.08))),
     ]
-    frame = pl.concat([
-        _links("crm", a_type, a.filter(pl.Series(who)), b_type, b.filter(pl.Series(who)))
-        for a_type, a, b_type, b, who in parts
-    ])
+    frame = pl.concat(
+        [
+            _links("crm", a_type, a.filter(pl.Series(who)), b_type, b.filter(pl.Series(who)))
+            for a_type, a, b_type, b, who in parts
+        ]
+    )
     junk = pl.lit(rng.random(frame.height) < 0.006)
     spoiled = pl.Series(rng.choice(words.JUNK_VALUES, frame.height))
     return frame.with_columns(
@@ -162,7 +166,7 @@ def _links(source: str, a_type: str, a: pl.Series, b_type: str, b: pl.Series) ->
 
 
 def _drawn(rng: np.random.Generator, count: int, shares: Sequence[float]) -> Array:
-    return np.array(_STATES, dtype=object)[rng.choice(len(shares), size=count, p=shares)]
+    return np.array(_STATES)[rng.choice(len(shares), size=count, p=shares)]
 
 
 def _consent_at(granted: Array, rng: np.random.Generator) -> Array:
@@ -215,7 +219,13 @@ def decisions(
         return picked
 
     def decided(
-        type_: str, values: Any, purpose: str, source: str, yes: float, at: Array | None = None
+        type_: str,
+        values: Any,
+        purpose: str,
+        source: str,
+        *,
+        yes: float,
+        at: Array | None = None,
     ) -> pl.DataFrame:
         count = len(values)
         state = np.where(rng.random(count) < yes, "granted", "denied")
@@ -229,29 +239,26 @@ def decisions(
             pl.lit(source).alias("source"),
         )
 
-    changed = np.flatnonzero(
-        (population.changed_at != NEVER) & (population.change_day > 0) & (population.after != 2)
-    )
-    changed = changed[population.changed_at[changed] < end]
+    changed = np.flatnonzero((population.changed_at < end) & (population.change_day > 0))
     parts = []
     for state, yes in ((YES, 1.0), (NO, 0.0)):
         rows = changed[population.after[changed] == state]
         clients = population.pseudo_id.take(rows)
         at = population.changed_at[rows]
         parts += [
-            decided("client_id", clients, purpose, "preference_centre", yes, at)
+            decided("client_id", clients, purpose, "preference_centre", yes=yes, at=at)
             for purpose in ("analytics", "ads")
         ]
     asked = some(known, 0.05)
     parts += [
-        decided("user_id", population.user_id.take(asked), p, "preference_centre", 0.6)
+        decided("user_id", population.user_id.take(asked), p, "preference_centre", yes=0.6)
         for p in _PURPOSES
     ]
     everyone = np.arange(population.people)
     parts += [
-        decided("email", email[some(everyone, 0.25)], "marketing", "crm", 0.7),
-        decided("email", email[some(everyone, 0.01)].str.to_titlecase(), "ads", "support", 0.1),
-        decided("email", email[some(everyone, 0.01)], "marketing", "support", 0.1),
+        decided("email", email[some(everyone, 0.25)], "marketing", "crm", yes=0.7),
+        decided("email", email[some(everyone, 0.01)].str.to_titlecase(), "ads", "support", yes=0.1),
+        decided("email", email[some(everyone, 0.01)], "marketing", "support", yes=0.1),
     ]
     return (
         pl.concat(parts)
@@ -298,12 +305,14 @@ def _truth(population: Population, observed: Observed) -> pl.DataFrame:
         ("email", pl.Series(population.second_email), everyone, False),
         ("phone", pl.Series(population.phone), everyone, False),
     ]
-    frame = pl.concat([
-        pl.DataFrame({"value": value, "person": person}).select(
-            pl.lit(type_).alias("type"), "value", "person", pl.lit(alone).alias("shared")
-        )
-        for type_, value, person, alone in columns
-    ])
+    frame = pl.concat(
+        [
+            pl.DataFrame({"value": value, "person": person}).select(
+                pl.lit(type_).alias("type"), "value", "person", pl.lit(alone).alias("shared")
+            )
+            for type_, value, person, alone in columns
+        ]
+    )
     mine = pl.when(~pl.col("shared")).then("person").alias("person")
     return frame.with_columns(mine).drop_nulls("value")
 
@@ -325,5 +334,9 @@ def _evidence(population: Population, observed: Observed, links: pl.DataFrame) -
         pl.concat([seen, told])
         .rename(pair)
         .group_by(*pair.values(), "granted", maintain_order=True)
-        .agg(pl.from_epoch(pl.col("at").min(), time_unit="us").alias("observed_at"))
+        .agg(
+            pl.from_epoch(pl.col("at").min(), time_unit="us")
+            .dt.replace_time_zone("UTC")
+            .alias("observed_at")
+        )
     )

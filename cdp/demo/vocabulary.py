@@ -2,18 +2,20 @@
 
 from typing import Final
 
-FIRST_NAMES: Final = (
-    "ada alma amir anna anton ben carla chloe clara daan dario elif elin emil emma enzo eva felix "
-    "fatima greta hana hugo ida igor ines ivan jana jonas julia karim kofi lara lea leo lina luca "
-    "maja malik maria mateo mia milan nadia nina noah nora olga omar oskar paula pavel petra rosa "
-    "samir sara selma sofia theo tilda tomas vera viktor yara yusuf zoe"
-).split()
-LAST_NAMES: Final = (
-    "adler bach bauer becker berg blanc brandt costa dahl diaz dubois eder fischer fontana garcia "
-    "haas hansen huber ivanov jansen keller klein koch kovac lang lange larsen lindner lopez maier "
-    "marino martin moreau moser nagy neumann novak olsen peters petrov pohl reyes ricci roth rossi "
-    "sauer schmid schulz seidel silva simon stern thoma urban vidal vogel wagner weber wolf ziegler"
-).split()
+_FIRST_NAMES: Final = """
+    ada alma amir anna anton ben carla chloe clara daan dario elif elin emil emma enzo eva felix
+    fatima greta hana hugo ida igor ines ivan jana jonas julia karim kofi lara lea leo lina luca
+    maja malik maria mateo mia milan nadia nina noah nora olga omar oskar paula pavel petra rosa
+    samir sara selma sofia theo tilda tomas vera viktor yara yusuf zoe
+"""
+_LAST_NAMES: Final = """
+    adler bach bauer becker berg blanc brandt costa dahl diaz dubois eder fischer fontana garcia
+    haas hansen huber ivanov jansen keller klein koch kovac lang lange larsen lindner lopez maier
+    marino martin moreau moser nagy neumann novak olsen peters petrov pohl reyes ricci roth rossi
+    sauer schmid schulz seidel silva simon stern thoma urban vidal vogel wagner weber wolf ziegler
+"""
+FIRST_NAMES: Final = _FIRST_NAMES.split()
+LAST_NAMES: Final = _LAST_NAMES.split()
 
 # Ranges set aside for fiction: ARCEP decision 2018-0881 (France) and NANP 555-0100 to 555-0199.
 PHONE_RANGES: Final = (
@@ -109,7 +111,13 @@ _THINGS: Final = (
 _FINISHES: Final = (("Oak", 1.2), ("Ash", 1.1), ("Walnut", 1.5), ("Black", 1.0), ("Moss", 1.05))
 # (item_id, name, brand, category, price)
 PRODUCTS: Final = tuple(
-    (f"SKU-{1000 + 10 * t + f}", f"{thing}, {finish}", "Example Home", category, round(price * x, 2))
+    (
+        f"SKU-{1000 + 10 * t + f}",
+        f"{thing}, {finish}",
+        "Example Home",
+        category,
+        round(price * x, 2),
+    )
     for t, (category, thing, price) in enumerate(_THINGS)
     for f, (finish, x) in enumerate(_FINISHES)
 )

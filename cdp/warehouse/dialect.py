@@ -6,7 +6,6 @@ translation that is wrong without an error is found no other way.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 
 from cdp.domain.errors import CdpError
-from cdp.warehouse.port import Value
+from cdp.warehouse.port import Value, type_of
 
 EXPORT_TABLES: Final = "events_*"
 
@@ -56,20 +55,10 @@ def parameter_types(parameters: Mapping[str, Value]) -> tuple[tuple[str, str], .
     return tuple(sorted((name, _type(value)) for name, value in parameters.items()))
 
 
-_TYPES: Final[Mapping[type, str]] = {
-    bool: "BOOL",
-    int: "INT64",
-    float: "FLOAT64",
-    str: "STRING",
-    date: "DATE",
-    datetime: "TIMESTAMP",
-}
-
-
 def _type(value: Value) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"ARRAY<{_type(value[0]) if value else 'STRING'}>"
-    return _TYPES[type(value)]
+        return f"ARRAY<{type_of(value[0]) if value else 'STRING'}>"
+    return type_of(value)
 
 
 def _translate(tree: exp.Expr, types: Mapping[str, str]) -> Translated:

@@ -6,6 +6,7 @@ One process writes `warehouse.duckdb`; every published state is a read-only copy
 import os
 import re
 import shutil
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -41,8 +42,14 @@ class DuckWarehouse:
     ) -> None:
         self._home = home
         self._db = _connect(home, memory_limit, threads, published=published)
+        # A connection serves one statement at a time, which uses all threads by itself.
+        self._lock = threading.RLock()
 
     def run(self, sql: str, parameters: Mapping[str, Value]) -> Job:
+        with self._lock:
+            return self._run(sql, parameters)
+
+    def _run(self, sql: str, parameters: Mapping[str, Value]) -> Job:
         affected = 0
         began = False
         try:
@@ -61,25 +68,33 @@ class DuckWarehouse:
 
     def query(self, sql: str, parameters: Mapping[str, Value]) -> pl.DataFrame:
         statement = _one(sql, parameters)
-        cursor = self._execute(statement, parameters)
-        names = [column[0] for column in cursor.description or ()]
-        return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+        with self._lock:
+            cursor = self._execute(statement, parameters)
+            names = [column[0] for column in cursor.description or ()]
+            rows = cursor.fetchall()
+        return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
 
     def export(self, sql: str, parameters: Mapping[str, Value], file: Path) -> int:
         """Write the rows of one SELECT to *file* as NDJSON and return how many they are."""
         statement = _one(sql, parameters)
         copy = f"COPY ({statement.sql}) TO {literal(str(file))} (FORMAT json)"
         exporting = Translated(copy, statement.parameters, "copy", statement.reads_export)
-        return int(self._execute(exporting, parameters).fetchall()[0][0])
+        with self._lock:
+            return int(self._execute(exporting, parameters).fetchall()[0][0])
 
     def export_tables(self) -> list[ExportTable]:
         return [table for table, _ in export_files(self._home / "raw")]
 
+    def loaded_versions(self) -> list[str]:
+        raw = self._home / "raw"
+        return sorted(f"{t}/{file.name}" for t in RAW_TABLES for file in (raw / t).glob("*.parquet"))
+
     def publish(self) -> None:
-        self._db.execute("CHECKPOINT")
         target = self._home / PUBLISHED
         copy = target.with_suffix(".new")
-        _copy(self._home / WORK, copy)
+        with self._lock:
+            self._db.execute("CHECKPOINT")
+            _copy(self._home / WORK, copy)
         copy.replace(target)
 
     def close(self) -> None:

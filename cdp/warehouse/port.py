@@ -6,7 +6,7 @@ Statements are BigQuery SQL with named parameters; they live in `cdp/warehouse/s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import polars as pl
 
@@ -15,6 +15,21 @@ from cdp.domain.errors import CdpError
 
 Scalar = bool | int | float | str | date | datetime
 Value = Scalar | Sequence[Scalar]
+
+
+def type_of(value: Scalar) -> str:
+    """Return BigQuery's type of *value*."""
+    return _TYPES[type(value)]
+
+
+_TYPES: Final[Mapping[type, str]] = {
+    bool: "BOOL",
+    int: "INT64",
+    float: "FLOAT64",
+    str: "STRING",
+    date: "DATE",
+    datetime: "TIMESTAMP",
+}
 
 
 class WarehouseBusy(CdpError):  # noqa: N818 - reads as the sentence it is
@@ -43,6 +58,9 @@ class Warehouse(Protocol):
 
     def export_tables(self) -> list[ExportTable]:
         """Return the GA4 export's events tables."""
+
+    def loaded_versions(self) -> list[str]:
+        """Return what names the content of the loaded links and decisions, sorted."""
 
     def publish(self) -> None:
         """Let readers see the tables as they are now, at once and as a whole."""

@@ -1,0 +1,114 @@
+"""The Google APIs that `workflow.yaml` calls, answered by the embedded deployment's own parts.
+
+Each takes the arguments that the connector of that name takes, and answers in Google's shape.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import unquote
+
+import sqlglot
+from sqlglot import exp
+
+from cdp.domain.errors import CdpError
+from cdp.objects.port import ObjectNotFound, ObjectStore
+from cdp.warehouse.port import Value, Warehouse
+from cdp.warehouse.rest import parameter_values
+from cdp.workflow_engine import CallError
+
+STEPS_URL: Final = "https://steps.embedded"
+_EXPORT: Final = re.compile(r"\s*EXPORT\s+DATA\b", re.IGNORECASE)
+
+
+class ExportingWarehouse(Warehouse, Protocol):
+    """A warehouse without an object store of its own: it exports to a file."""
+
+    def export(self, sql: str, parameters: Mapping[str, Value], file: Path) -> int:
+        """Write the rows of one SELECT to *file* as NDJSON and return how many they are."""
+
+
+def connectors(
+    warehouse: ExportingWarehouse, objects: ObjectStore
+) -> dict[str, Callable[[dict[str, Any]], Any]]:
+    """Return the handlers of the connectors that the workflow uses, by name."""
+    return {
+        "googleapis.bigquery.v2.jobs.insert": lambda args: _insert_job(warehouse, objects, args),
+        "googleapis.storage.v1.objects.get": lambda args: _get_object(objects, args),
+    }
+
+
+def steps_over(
+    call: Callable[[str, str, Any], dict[str, Any]],
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Return an HTTP handler that answers calls of `STEPS_URL/<name>` with *call*."""
+
+    def http(method: str, args: dict[str, Any]) -> dict[str, Any]:
+        base, _, name = str(args["url"]).rpartition("/")
+        if base != STEPS_URL or method.lower() != "post":
+            raise CallError(
+                404, f"{method} {args['url']}: the embedded deployment reaches no other service",
+                ["HttpError"],
+            )
+        body = args["body"]
+        try:
+            answer = call(name, body["run_id"], body["body"])
+        except CdpError as error:
+            # 409, not 5xx: asking again changes nothing.
+            raise CallError(409, str(error), ["HttpError"]) from error
+        return {"code": 200, "headers": {}, "body": answer}
+
+    return http
+
+
+def _get_object(objects: ObjectStore, args: Mapping[str, Any]) -> Any:
+    name = unquote(args["object"])
+    if args.get("alt") != "media":
+        raise CallError(400, "only alt: media is answered here", ["HttpError"])
+    try:
+        with objects.open(name) as file:
+            content = file.read()
+    except ObjectNotFound as error:
+        raise CallError(404, str(error), ["HttpError"]) from error
+    return json.loads(content) if name.endswith(".json") else content.decode()
+
+
+def _insert_job(
+    warehouse: ExportingWarehouse, objects: ObjectStore, args: Mapping[str, Any]
+) -> dict[str, Any]:
+    query = args["body"]["configuration"]["query"]
+    parameters = parameter_values(query.get("queryParameters", []))
+    statistics: dict[str, Any]
+    try:
+        if _EXPORT.match(query["query"]):
+            rows = _export(warehouse, objects, query["query"], parameters)
+            statistics = {"exportDataStatistics": {"fileCount": "1", "rowCount": str(rows)}}
+        else:
+            job = warehouse.run(query["query"], parameters)
+            statistics = {"numDmlAffectedRows": str(job.affected)}
+    except CdpError as error:
+        raise CallError(400, str(error), ["HttpError"]) from error
+    return {"status": {"state": "DONE"}, "statistics": {"query": statistics}}
+
+
+def _export(
+    warehouse: ExportingWarehouse,
+    objects: ObjectStore,
+    sql: str,
+    parameters: Mapping[str, Value],
+) -> int:
+    """Do as EXPORT DATA does: one file, the wildcard of its name replaced by twelve digits."""
+    tree = sqlglot.parse_one(sql, dialect="bigquery")
+    options = {
+        option.this.name: option.args["value"].name for option in tree.find_all(exp.Property)
+    }
+    _, _, name = options["uri"].removeprefix("gs://").partition("/")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "shard.json"
+        rows = warehouse.export(tree.this.sql("bigquery"), parameters, file)
+        with file.open("rb") as content:
+            objects.put(name.replace("*", "0" * 12), content)
+    return rows

@@ -1,0 +1,1 @@
+"""Executions of the workflow: their port, and the embedded deployment's processes."""

@@ -1,0 +1,453 @@
+"""What the workflow asks of Python: the lease, the plan, the manifest, delivery, receipts, the end.
+
+Each step is called by name with the run's id, may be called twice (the workflow retries), and
+answers with a JSON map. Nothing here grows with the number of events or people.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from cdp.domain import days
+from cdp.domain.errors import CdpError
+from cdp.domain.payload import FIELDS
+from cdp.domain.policy import Policy
+from cdp.objects.port import ObjectStore
+from cdp.profiles.port import AlreadyExists, Create, DocumentStore
+from cdp.queue.port import Queue
+from cdp.runs import Runs
+from cdp.warehouse.port import Value, Warehouse
+from cdp.warehouse.rest import query_parameter
+from cdp.warehouse.statements import statements
+
+TOPIC: Final = "shards"
+SHARDS_AT_MOST: Final = 10_000
+_CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a run; see the settings of the same names."""
+
+    shard_rows: int
+    batch_events: int
+    delivery_timeout: int
+
+
+class Steps:
+    """The steps of one deployment.
+
+    Args:
+        salt: secret; profile ids are made with it.
+        clock: returns the time, aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        warehouse: Warehouse,
+        documents: DocumentStore,
+        runs: Runs,
+        objects: ObjectStore,
+        queue: Queue,
+        policy: Policy,
+        property: str,
+        zone: ZoneInfo,
+        salt: str,
+        limits: Limits,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._warehouse = warehouse
+        self._documents = documents
+        self._runs = runs
+        self._objects = objects
+        self._queue = queue
+        self._policy = policy
+        self._property = property
+        self._zone = zone
+        self._salt = salt
+        self._limits = limits
+        self._clock = clock
+
+    def call(self, name: str, run_id: str, body: Any) -> dict[str, Any]:
+        """Answer the step *name* of the run *run_id*.
+
+        Raises:
+            CdpError: no such step, or what the step says.
+        """
+        known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
+            "lease": self.lease,
+            "plan": self.plan,
+            "manifest": self.manifest,
+            "deliver": self.deliver,
+            "receipts": self.receipts,
+            "settle": self.settle,
+            "fail": self.fail,
+        }
+        if name not in known:
+            raise CdpError(f"no step {name!r}; there are {', '.join(known)}")
+        if name != "lease":
+            self._runs.renew(run_id)
+        return known[name](run_id, body)
+
+    def lease(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Let one refresh run at a time; answer the second start with the run that holds the lease.
+
+        Returns:
+            `granted: true`, or `granted: false` with `state: held`, `held_by` and `since`.
+        """
+        held = self._runs.take(run_id, dict(body or {}))
+        if held is None:
+            return {"granted": True}
+        return {
+            "granted": False,
+            "state": "held",
+            "run_id": run_id,
+            "held_by": held["run_id"],
+            "since": held["taken_at"],
+        }
+
+    # --- plan -------------------------------------------------------------------------------------
+
+    def plan(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Say what there is to do, with the parameters of every statement.
+
+        Args:
+            body: `since`, `until` (YYYY-MM-DD or null), `full`.
+
+        Returns:
+            `nothing_new` with the run's `outcome`, or `parameters`, `batches` and limits.
+        """
+        arguments = dict(body or {})
+        full = bool(arguments.get("full"))
+        run = self._runs.get(run_id)
+        state = self._warehouse.query(statements()["90_state"], {}).to_dicts()[0]
+        cleaned = {
+            row["event_date"]: f"{row['suffix']}@{row['version']}"
+            for row in self._warehouse.query(statements()["91_cleaned_days"], {}).to_dicts()
+        }
+        rules = self._cleaning_digest()
+        tables = [
+            replace(table, version=f"{table.version}-{rules}")
+            for table in self._warehouse.export_tables()
+        ]
+        work = days.plan_days(
+            tables,
+            cleaned,
+            today=self._clock().astimezone(self._zone).date(),
+            since=_day(arguments, "since"),
+            until=_day(arguments, "until"),
+            full=full,
+        )
+        for day in work:
+            cleaned[day.table.day] = days.version_of(day.table)
+        fingerprint = self._fingerprint(cleaned)
+        store_id = self._store_id()
+        same_store = state["store_id"] in (None, store_id)
+        nothing_new = (
+            not work
+            and not full
+            and same_store
+            and state["unsettled"] == 0
+            and state["fingerprint"] == fingerprint
+        )
+        if nothing_new:
+            outcome = self._outcome(run_id, "succeeded", {"nothing_new": True})
+            self._runs.end(run_id, "succeeded", outcome)
+            return {"nothing_new": True, "outcome": outcome}
+        self._runs.note(
+            run_id,
+            days=[
+                {
+                    "day": day.table.day.isoformat(),
+                    "table": f"events_{day.table.suffix}",
+                    "rows": day.table.rows,
+                    "state": day.state.value,
+                    "restated": day.restated,
+                }
+                for day in work
+            ],
+        )
+        return {
+            "nothing_new": False,
+            "forget_published": not same_store,
+            "parameters": _rest(self._parameters(run, full, fingerprint, store_id)),
+            "batches": [
+                {
+                    "suffixes": query_parameter("suffixes", [day.table.suffix for day in batch]),
+                    "dates": query_parameter("dates", [day.table.day for day in batch]),
+                    "days": query_parameter("days", [_day_row(day) for day in batch]),
+                }
+                for batch in days.batches(work, self._limits.batch_events)
+            ],
+            "shard_rows": self._limits.shard_rows,
+            "shards_at_most": SHARDS_AT_MOST,
+            "delivery_timeout": self._limits.delivery_timeout,
+        }
+
+    def _parameters(
+        self, run: Mapping[str, Any], full: bool, fingerprint: str, store_id: str
+    ) -> dict[str, Value]:
+        policy = self._policy
+        return {
+            **policy_parameters(policy),
+            "property": self._property,
+            "salt": self._salt,
+            "seq": int(run["seq"]),
+            "run_id": str(run["run_id"]),
+            "now": self._clock(),
+            "full": full,
+            "fingerprint": fingerprint,
+            "store_id": store_id,
+        }
+
+    def _cleaning_digest(self) -> str:
+        """Name the rules by which days are cleaned: when they change, every day is cleaned again."""
+        parts = [statements()[name] for name in _CLEANING]
+        parts += [self._property, self._policy.blocked_pattern()]
+        parts += [self._policy.not_a_user_id_pattern(), self._policy.events.model_dump_json()]
+        parts += _signals(self._policy)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+    def _fingerprint(self, cleaned: Mapping[date, str]) -> str:
+        """Name all input of a run: equal fingerprints end in equal profiles."""
+        parts = [f"{day}={version}" for day, version in sorted(cleaned.items())]
+        parts += self._warehouse.loaded_versions()
+        parts += [self._policy.digest, *statements().values()]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def _store_id(self) -> str:
+        """Name the document store: what was delivered to another one is not in this one."""
+        found = self._documents.get("meta", "store")
+        if found is None:
+            try:
+                self._documents.commit([Create("meta", "store", {"id": secrets.token_hex(8)})])
+            except AlreadyExists:
+                return self._store_id()
+            return self._store_id()
+        return str(found.body["id"])
+
+    # --- delivery ---------------------------------------------------------------------------------
+
+    def manifest(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Write what the receipts must add up to: each shard's object, rows and hash.
+
+        Args:
+            body: `rows` in all, `shards`, and `shard_rows`: rows by shard.
+
+        Raises:
+            CdpError: the shards' rows are not the export's.
+        """
+        prefix = f"runs/{run_id}/part-"
+        shard_rows = {int(shard): int(rows) for shard, rows in body["shard_rows"].items()}
+        if sum(shard_rows.values()) != body["rows"] or len(shard_rows) != body["shards"]:
+            raise CdpError(
+                f"run {run_id} exported {sum(shard_rows.values())} rows in {len(shard_rows)} shards"
+                f", but {body['rows']} rows in {body['shards']} were to be written; refresh again"
+            )
+        files: dict[int, list[dict[str, Any]]] = {shard: [] for shard in shard_rows}
+        for stored in self._objects.list(prefix):
+            shard = int(stored.name.removeprefix(prefix).partition("-")[0])
+            files[shard].append(
+                {"name": stored.name, "generation": stored.generation, "hash": stored.md5}
+            )
+        listed = [
+            {"shard": number, "of_shard": shard, "rows": shard_rows[shard], **file}
+            for number, (shard, file) in enumerate(
+                (shard, file) for shard in sorted(files) for file in files[shard]
+            )
+        ]
+        several = {shard for shard in files if len(files[shard]) != 1}
+        for entry in listed:
+            if entry["of_shard"] in several:  # the exporter split it: only the sum is known
+                entry["rows"] = None
+        manifest = {"run_id": run_id, "rows": body["rows"], "files": listed}
+        self._objects.put(f"runs/{run_id}/manifest.json", json.dumps(manifest).encode())
+        return {"files": len(listed)}
+
+    def deliver(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Send one message a shard."""
+        del body
+        messages = [
+            {
+                "run_id": run_id,
+                "shard": file["shard"],
+                "name": file["name"],
+                "generation": file["generation"],
+                "rows": file["rows"],
+            }
+            for file in self._manifest(run_id)["files"]
+        ]
+        self._queue.publish(TOPIC, messages)
+        return {"messages": len(messages)}
+
+    def receipts(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Say how far delivery is.
+
+        Returns:
+            `done`: every shard has a receipt or is given up; `complete`: and every row was
+            accepted; `settled_shards`: the parameter of the statement that confirms them.
+        """
+        del body
+        manifest = self._manifest(run_id)
+        receipts = self._receipts(run_id, manifest)
+        dead = self._dead(run_id)
+        clean = {
+            file["of_shard"]
+            for file in manifest["files"]
+            if (receipt := receipts.get(file["shard"])) and not receipt["rejected"]
+        }
+        unclean = {
+            file["of_shard"]
+            for file in manifest["files"]
+            if file["shard"] not in receipts or receipts[file["shard"]]["rejected"]
+        }
+        rows = sum(receipt["rows"] for receipt in receipts.values())
+        # No shard is -1: a list's first element tells its type.
+        settled = sorted(clean - unclean)
+        missing = {file["shard"] for file in manifest["files"]} - receipts.keys()
+        return {
+            "done": missing <= dead.keys(),
+            "complete": not missing and not unclean and rows == manifest["rows"],
+            "settled_shards": query_parameter("settled_shards", settled or [-1]),
+        }
+
+    def settle(self, run_id: str, body: Any) -> dict[str, Any]:
+        """End the run: succeeded when every shard's receipt adds up to the manifest, else partial.
+
+        Args:
+            body: `exported`, `shards`, `rounds`, `jumps`.
+        """
+        manifest = self._manifest(run_id)
+        receipts = self._receipts(run_id, manifest)
+        counts = {
+            name: sum(receipt[name] for receipt in receipts.values())
+            for name in ("written", "unchanged", "stale", "rejected")
+        }
+        rows = sum(receipt["rows"] for receipt in receipts.values())
+        undelivered = manifest["rows"] - rows
+        complete = undelivered == 0 and counts["rejected"] == 0
+        missing = [f["shard"] for f in manifest["files"] if f["shard"] not in receipts]
+        dead = self._dead(run_id)
+        more = {
+            **counts,
+            **body,
+            "undelivered": undelivered,
+            "dead_lettered": [
+                {"shard": shard, "reason": dead.get(shard, "no receipt in time")}
+                for shard in missing[:100]
+            ],
+            "totals": self._warehouse.query(
+                statements()["92_stats"], policy_parameters(self._policy)
+            ).to_dicts()[0],
+        }
+        outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
+        self._warehouse.publish()
+        self._runs.end(run_id, outcome["state"], outcome)
+        return outcome
+
+    def fail(self, run_id: str, body: Any) -> dict[str, Any]:
+        """End the run as failed, with the error in words."""
+        error = (body or {}).get("error")
+        message = error.get("message") if isinstance(error, dict) else error
+        self._runs.end(run_id, "failed", {"error": str(message or error)})
+        return {}
+
+    # --- documents --------------------------------------------------------------------------------
+
+    def _outcome(self, run_id: str, state: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        run = self._runs.get(run_id)
+        started = datetime.fromisoformat(run["started_at"])
+        zeros = dict.fromkeys(
+            ("exported", "shards", "written", "unchanged", "stale", "rejected", "undelivered"), 0
+        )
+        return {
+            "run_id": run_id,
+            "seq": run["seq"],
+            "state": state,
+            **zeros,
+            **more,
+            "days_cleaned": len(run.get("days", ())),
+            "seconds": round((self._clock() - started).total_seconds(), 3),
+        }
+
+    def _manifest(self, run_id: str) -> dict[str, Any]:
+        with self._objects.open(f"runs/{run_id}/manifest.json") as file:
+            manifest: dict[str, Any] = json.load(file)
+        return manifest
+
+    def _receipts(self, run_id: str, manifest: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+        ids = [f"{run_id}.{file['shard']}" for file in manifest["files"]]
+        found = self._documents.get_many("receipts", ids)
+        return {document.body["shard"]: document.body for document in found.values()}
+
+    def _dead(self, run_id: str) -> dict[int, str]:
+        """Return the shards of the run that were given up, with the reason."""
+        return {
+            message.data["shard"]: message.reason
+            for message in self._queue.dead(TOPIC)
+            if message.data.get("run_id") == run_id
+        }
+
+
+def policy_parameters(policy: Policy) -> dict[str, Value]:
+    """Return the statements' parameters that the policy decides."""
+    permitting = ["granted"]
+    if policy.purposes[policy.linking.purpose].unknown == "granted":
+        permitting.append("unknown")
+    return {
+        "blocked": policy.blocked_pattern(),
+        "not_user_id": policy.not_a_user_id_pattern(),
+        "lead_events": policy.events.leads,
+        "purchase_events": policy.events.purchases,
+        "signals": _signals(policy),
+        "analytics_states": permitting,
+        "unstated": policy.linking.unstated,
+        "limits": [f"{pair.replace('.', '|')}|{most}" for pair, most in policy.limits.items()],
+        "explicit_sources": policy.decisions.explicit,
+        "purposes": tuple(policy.purposes),
+        "unknown_granted": [
+            name for name, purpose in policy.purposes.items() if purpose.unknown == "granted"
+        ],
+        "kept": policy.identifiers.kept,
+        **{f"may_{path.replace('.', '_')}": f"|{policy.purpose_of(path)}|" for path in FIELDS},
+    }
+
+
+def _signals(policy: Policy) -> list[str]:
+    return [
+        f"{name}|{purpose.ga4_signal}"
+        for name, purpose in policy.purposes.items()
+        if purpose.ga4_signal
+    ]
+
+
+def _rest(parameters: Mapping[str, Value]) -> list[dict[str, Any]]:
+    return [query_parameter(name, value) for name, value in parameters.items()]
+
+
+def _day(arguments: Mapping[str, Any], name: str) -> date | None:
+    value = arguments.get(name)
+    if value in (None, ""):
+        return None
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise CdpError(f"{name} is {value!r}; write a day as YYYY-MM-DD") from None
+
+
+def _day_row(day: days.DayWork) -> str:
+    table = day.table
+    parts: Sequence[Any] = (
+        f"{table.day:%Y%m%d}",
+        table.suffix,
+        table.version,
+        day.state.value,
+        table.rows,
+    )
+    return "|".join(map(str, parts))
