@@ -105,9 +105,9 @@ def _write(source: Source, columns: Mapping[str, Column], target: Path) -> int:
         )
     spelled = {
         name: (
-            f"trim(CAST({column.input} AS VARCHAR))"
+            f'trim(CAST("{column.input}" AS VARCHAR))'
             if column.default is None
-            else f"coalesce(nullif(trim(CAST({column.input} AS VARCHAR)), ''), '{column.default}')"
+            else f"coalesce(nullif(trim(CAST(\"{column.input}\" AS VARCHAR)), ''), '{column.default}')"
             if column.input in have
             else f"'{column.default}'"
         )
@@ -155,7 +155,7 @@ def _first_wrong(
     for line, record in source.records():
         value = record.get(column.input)
         right = db.execute(
-            f"SELECT coalesce({check}, false) FROM (SELECT ?::VARCHAR AS {column.input})",
+            f"SELECT coalesce({check}, false) FROM (SELECT ?::VARCHAR AS \"{column.input}\")",
             [None if value is None else str(value)],
         ).fetchone()
         if right == (False,):

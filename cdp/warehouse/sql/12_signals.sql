@@ -41,13 +41,17 @@ by_identifier as (
   group by event_date, user_id, analytics_storage, ads_storage
 ),
 by_purpose as (
-  select b.event_date, b.type, b.value, split(s, '|')[safe_offset(0)] as purpose,
-    case split(s, '|')[safe_offset(1)]
+  select b.event_date, b.type, b.value, s.purpose,
+    case s.told_by
       when 'analytics_storage' then b.analytics_storage
       when 'ads_storage' then b.ads_storage
     end as answer,
     b.first_at, b.last_at
-  from by_identifier as b cross join unnest(@signals) as s
+  from by_identifier as b
+  cross join (
+    select split(p, '|')[safe_offset(0)] as purpose, split(p, '|')[safe_offset(1)] as told_by
+    from unnest(@signals) as p
+  ) as s
 )
 select event_date, type, value, purpose, if(answer = 'yes', 'granted', 'denied') as state,
   min(first_at) as first_at, max(last_at) as last_at
@@ -59,13 +63,16 @@ group by event_date, type, value, purpose, answer;
 delete from cleaned_day where event_date in unnest(@dates);
 
 insert into cleaned_day (event_date, suffix, version, state, rows_read, seq)
-select
-  parse_date('%Y%m%d', split(d, '|')[safe_offset(0)]),
-  split(d, '|')[safe_offset(1)],
-  split(d, '|')[safe_offset(2)],
-  split(d, '|')[safe_offset(3)],
-  cast(split(d, '|')[safe_offset(4)] as int64),
-  @seq
-from unnest(@days) as d;
+with spelled as (
+  select
+    split(d, '|')[safe_offset(0)] as event_day,
+    split(d, '|')[safe_offset(1)] as suffix,
+    split(d, '|')[safe_offset(2)] as version,
+    split(d, '|')[safe_offset(3)] as state,
+    split(d, '|')[safe_offset(4)] as rows_read
+  from unnest(@days) as d
+)
+select parse_date('%Y%m%d', event_day), suffix, version, state, cast(rows_read as int64), @seq
+from spelled;
 
 commit transaction

@@ -4,13 +4,16 @@
 create or replace table edge
 cluster by a_id
 as
+with kept_out as (
+  select distinct identifier_id from hub
+)
 select
   l.a_id, l.b_id, l.a_type, l.b_type,
   min(l.first_seen) as first_seen,
   max(l.last_seen) as last_seen,
   sum(l.seen) as seen
 from link as l
-left join hub as ha on ha.identifier_id = l.a_id and ha.joins = l.b_type
-left join hub as hb on hb.identifier_id = l.b_id and hb.joins = l.a_type
+left join kept_out as ha on ha.identifier_id = l.a_id
+left join kept_out as hb on hb.identifier_id = l.b_id
 where l.kept_out is null and ha.identifier_id is null and hb.identifier_id is null
 group by l.a_id, l.b_id, l.a_type, l.b_type
