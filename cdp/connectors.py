@@ -50,7 +50,8 @@ def steps_over(
         base, _, name = str(args["url"]).rpartition("/")
         if base != STEPS_URL or method.lower() != "post":
             raise CallError(
-                404, f"{method} {args['url']}: the embedded deployment reaches no other service",
+                404,
+                f"{method} {args['url']}: the embedded deployment reaches no other service",
                 ["HttpError"],
             )
         body = args["body"]

@@ -98,6 +98,7 @@ class SqliteFile:
         # full: what was acknowledged survives a power cut.
         db.execute("pragma synchronous = full")
         db.execute("pragma cache_size = -65536")
+        db.execute("pragma wal_autocheckpoint = 16384")
         return db
 
     def _prepare(self) -> None:

@@ -142,9 +142,9 @@ def parse(source: str) -> Expression:
 def add(left: Any, right: Any) -> Any:
     if is_number(left) and is_number(right):
         return checked(left + right)
-    if type(left) is str or type(right) is str:
-        return to_string(left) + to_string(right)
-    type_error(f"cannot add a {type_name(left)} and a {type_name(right)}")
+    if type(left) is not str and type(right) is not str:
+        type_error(f"cannot add a {type_name(left)} and a {type_name(right)}")
+    return to_string(left) + to_string(right)
 
 
 def arithmetic(symbol: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -230,7 +230,6 @@ class _Builder(Transformer[Token, Expression]):
     """Bottom up: each method receives the expressions of its operands."""
 
     def integer(self, token: Token) -> Expression:
-        # 2**63 itself is no integer but its negation is; the sign is applied later.
         if int(token) > LARGEST:
             raise ValueError(f"{token} is not a 64-bit integer")
         return constant(int(token))
@@ -252,7 +251,9 @@ class _Builder(Transformer[Token, Expression]):
 
     def name(self, token: Token) -> Expression:
         name = str(token)
-        return Expression(lambda context: context.read(name), frozenset([name]), (), name, Target(name))
+        return Expression(
+            lambda context: context.read(name), frozenset([name]), (), name, Target(name)
+        )
 
     def field(self, of: Expression, token: Token) -> Expression:
         key, inner = str(token[1:]), of.evaluate

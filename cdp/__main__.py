@@ -1,0 +1,643 @@
+"""The command line: `python -m cdp …`."""
+
+import getpass
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from datetime import date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cdp.domain.days import Kind
+from cdp.domain.errors import CdpError
+from cdp.executions.port import Execution, State, Step
+from cdp.follow import PHASES, Follower, why_no_profiles
+from cdp.platform import Platform, build, missing
+from cdp.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+out = Console(highlight=False)
+PATHS = click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+class Group(click.Group):
+    """Shows what a person can fix as one message; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CdpError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def with_platform(command: Callable[..., R]) -> Callable[..., R]:
+    """Hand the command the deployment that the settings describe."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> R:
+        return command(build(Settings.load()), *args, **options)
+
+    return run
+
+
+@click.group(cls=Group)
+@click.version_option(package_name=None, version="0.1.0", prog_name="cdp")
+def cdp() -> None:
+    """Composable CDP: the GA4 export in, one consented profile a person out."""
+
+
+# --- load -----------------------------------------------------------------------------------------
+
+
+@cdp.group()
+def load() -> None:
+    """Load files; they are all checked before any is kept."""
+
+
+@load.command("ga4")
+@PATHS
+@click.option("--day", type=DAY, help="Day of files whose names do not tell.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    help="Table of files whose names do not tell; without --day, each row's own date decides.",
+)
+@with_platform
+def load_ga4(
+    platform: Platform, paths: tuple[Path, ...], day: datetime | None, kind: str | None
+) -> None:
+    """Load GA4 export files: Parquet, NDJSON (plain or .gz), or the console's JSON.
+
+    Day and table come from names such as events_20210129.parquet or
+    events_intraday_20210131-000000000000.json.gz. A day that is loaded again is replaced.
+    """
+    from cdp.warehouse.ga4_files import load_ga4 as load_files  # noqa: PLC0415
+
+    with out.status("Reading") if out.is_terminal else nullcontext() as status:
+
+        def show(name: str) -> None:
+            if status is not None:
+                status.update(f"Loading {name}")
+
+        loaded = load_files(
+            platform.raw,
+            paths,
+            day=day.date() if day else None,
+            kind=Kind(kind) if kind else None,
+            progress=show,
+        )
+    for table in loaded:
+        same = ", as before" if table.unchanged else ""
+        out.print(f"{table.name}  {table.rows:>10,} rows{same}")
+        if table.unknown:
+            out.print(
+                f"  left out, for they are not in the export's schema: {_list(table.unknown)}"
+            )
+
+
+@load.command("links")
+@PATHS
+@with_platform
+def load_links(platform: Platform, paths: tuple[Path, ...]) -> None:
+    """Load first-party links: a_type, a_value, b_type, b_value, at, source, consent.
+
+    NDJSON or CSV. Types are user_id, email, phone and client_id; consent (granted, denied, unknown)
+    is the consent to link the two, and may be left out.
+    """
+    _load_rows(platform, "raw_link", paths)
+
+
+@load.command("consent")
+@PATHS
+@with_platform
+def load_consent(platform: Platform, paths: tuple[Path, ...]) -> None:
+    """Load consent decisions: type, value, purpose, state (granted, denied), at, source.
+
+    NDJSON or CSV. The policy says which sources stand above all signals.
+    """
+    _load_rows(platform, "raw_decision", paths)
+
+
+def _load_rows(platform: Platform, table: str, paths: tuple[Path, ...]) -> None:
+    from cdp.warehouse.row_files import load_rows  # noqa: PLC0415
+
+    for file in load_rows(platform.raw, table, paths):
+        same = ", as before" if file.unchanged else ""
+        out.print(f"{file.path}  {file.rows:>10,} rows{same}")
+
+
+# --- refresh --------------------------------------------------------------------------------------
+
+
+@cdp.command()
+@click.option("--since", type=DAY, help="First day to look at.")
+@click.option("--until", type=DAY, help="Last day to look at.")
+@click.option("--full", is_flag=True, help="Clean every day and write every profile again.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON line an event; the last is the end."
+)
+@with_platform
+def refresh(
+    platform: Platform,
+    since: datetime | None,
+    until: datetime | None,
+    full: bool,  # noqa: FBT001 - a command's flag
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Bring new days, links and decisions into the profiles.
+
+    Exits with 0 when all was delivered, 1 when the run failed, 2 when only part was delivered.
+    """
+    sys.exit(_refresh(platform, since, until, full=full, as_json=as_json))
+
+
+def _refresh(
+    platform: Platform,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    full: bool = False,
+    as_json: bool = False,
+) -> int:
+    arguments = {
+        "since": since.date().isoformat() if since else None,
+        "until": until.date().isoformat() if until else None,
+        "full": full,
+    }
+    if since and until and since > until:
+        raise CdpError("--since is after --until; swap them")
+    id = platform.start_refresh(arguments, by=getpass.getuser())
+    follower = Follower(platform.executions, id)
+    try:
+        execution = _follow(platform, id, follower, as_json=as_json)
+    except KeyboardInterrupt:
+        out.print(
+            f"\nThe run goes on; follow it with `python -m cdp runs`, end it with "
+            f"`python -m cdp cancel {id}`."
+        )
+        return 130
+    return _tell(platform, execution, follower, as_json=as_json)
+
+
+def _follow(platform: Platform, id: str, follower: Follower, *, as_json: bool) -> Execution:
+    shown = out.is_terminal and not as_json
+    with Live(console=out, refresh_per_second=8) if shown else nullcontext() as live:
+        while True:
+            execution = platform.executions.get(id)
+            for step in follower.news():
+                if as_json:
+                    _print_json(_event(step))
+            if live is not None:
+                live.update(_phases(follower))
+            if execution.state.ended:
+                return execution
+            time.sleep(0.05)
+
+
+def _event(step: Step) -> dict[str, Any]:
+    return {
+        "event": "step",
+        "id": step.id,
+        "parent": step.parent,
+        "routine": step.routine,
+        "step": step.step,
+        "type": step.type,
+        "state": step.state,
+        "attempt": step.attempt,
+        "started_at": step.started_at.isoformat(),
+        "ended_at": step.ended_at.isoformat() if step.ended_at else None,
+        "exception": step.exception,
+    }
+
+
+def _phases(follower: Follower) -> Table:
+    table = Table.grid(padding=(0, 2))
+    began = {phase.name: phase for phase in follower.phases()}
+    for name, words in PHASES.items():
+        phase = began.get(name)
+        if phase is None:
+            table.add_row(Text("·", style="dim"), Text(words, style="dim"), "")
+            continue
+        mark, style = {
+            "STATE_SUCCEEDED": ("✓", "green"),
+            "STATE_IN_PROGRESS": ("▸", "cyan"),
+            "STATE_CANCELLED": ("–", "yellow"),
+        }.get(phase.state, ("✗", "red"))
+        seconds = "" if phase.seconds is None else f"{phase.seconds:8.2f} s"
+        table.add_row(Text(mark, style=style), words, seconds)
+    return table
+
+
+def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_json: bool) -> int:
+    """Say how the run ended and return the exit code."""
+    phases = {phase.name: round(phase.seconds or 0, 3) for phase in follower.phases()}
+    outcome: dict[str, Any] = dict(execution.result or {})
+    if execution.state is not State.SUCCEEDED:
+        counts = ("exported", "shards", "written", "unchanged", "stale", "rejected")
+        took = (execution.ended_at or execution.created_at) - execution.created_at
+        outcome = {
+            "run_id": execution.id,
+            "state": execution.state.value.lower(),
+            "error": execution.error,
+            **dict.fromkeys(counts, 0),
+            "seconds": round(took.total_seconds(), 3),
+        }
+    outcome["steps"] = phases
+    code = {"succeeded": 0, "partial": 2}.get(outcome["state"], 1)
+    if as_json:
+        _print_json(outcome)
+        return code
+    if not out.is_terminal:
+        out.print(_phases(follower))
+    out.print()
+    match outcome["state"]:
+        case "held":
+            raise CdpError(
+                f"run {outcome['held_by']} is refreshing since {outcome['since']}; wait for it, or "
+                f"end it with `python -m cdp cancel {outcome['held_by']}`"
+            )
+        case "succeeded" if outcome.get("nothing_new"):
+            out.print("Nothing new: no day, link, decision or rule changed since the last run.")
+        case "succeeded" | "partial":
+            out.print(_summary(outcome))
+            why = why_no_profiles(outcome["totals"], platform.policy)
+            if why:
+                out.print(f"\n{why}")
+            if outcome["state"] == "partial":
+                _tell_partial(outcome)
+        case _:
+            raise CdpError(f"run {execution.id} {outcome['state']}: {execution.error}")
+    return code
+
+
+def _tell_partial(outcome: Mapping[str, Any]) -> None:
+    out.print(
+        f"\n[red]Only partly delivered:[/red] {outcome['rejected']:,} rows rejected (see "
+        f"objects/runs/{outcome['run_id']}/rejected/), {outcome['undelivered']:,} not delivered. "
+        "The next refresh tries them again."
+    )
+    for dead in outcome["dead_lettered"]:
+        out.print(f"  shard {dead['shard']}: {dead['reason']}")
+
+
+def _summary(outcome: Mapping[str, Any]) -> Table:
+    totals = outcome["totals"]
+    table = Table.grid(padding=(0, 3))
+    table.add_column(justify="right")
+    rows = [
+        (f"{outcome['days_cleaned']:,}", f"days cleaned, {totals['days']:,} in all"),
+        (f"{totals['events']:,}", f"events, {totals['denied_events']:,} of them without consent"),
+        (f"{totals['identifiers']:,}", "identifiers"),
+        (f"{totals['edges']:,}", f"edges; {totals['kept_out']:,} links kept out"),
+        (
+            f"{totals['clusters']:,}",
+            f"clusters, in {outcome['rounds']} rounds and {outcome['jumps']} jumps",
+        ),
+        (f"{totals['profiles']:,}", "profiles"),
+        (f"{outcome['exported']:,}", f"changed, in {outcome['shards']:,} shards"),
+        (
+            f"{outcome['written']:,}",
+            f"written, {outcome['unchanged']:,} unchanged, {outcome['stale']:,} stale, "
+            f"{outcome['rejected']:,} rejected",
+        ),
+        (f"{outcome['seconds']:,.1f}", f"seconds; run {outcome['run_id']}"),
+    ]
+    for number, words in rows:
+        table.add_row(Text(number, style="bold"), words)
+    return table
+
+
+@cdp.command(hidden=True)
+@click.argument("id")
+@click.option("--lock", type=int, required=True)
+@with_platform
+def execute(platform: Platform, id: str, lock: int) -> None:
+    """Run an execution in this process; `refresh` starts it."""
+    platform.execute(id, lock)
+
+
+@cdp.command()
+@click.argument("run_id")
+@with_platform
+def cancel(platform: Platform, run_id: str) -> None:
+    """End a running refresh; what it delivered stays, the next run does the rest."""
+    platform.executions.cancel(run_id, by=getpass.getuser())
+    deadline = time.monotonic() + 30
+    while not (execution := platform.executions.get(run_id)).state.ended:
+        if time.monotonic() > deadline:
+            raise CdpError(f"run {run_id} was asked to stop and has not yet; look again later")
+        time.sleep(0.1)
+    out.print(f"Run {run_id} is {execution.state.value.lower()}.")
+
+
+# --- look -----------------------------------------------------------------------------------------
+
+
+@cdp.command()
+@JSON
+@with_platform
+def stats(platform: Platform, as_json: bool) -> None:  # noqa: FBT001 - a command's flag
+    """Show totals: days, events, sessions, identifiers, profiles, documents."""
+    from cdp.profiles.port import PROFILES, Where  # noqa: PLC0415
+    from cdp.steps import policy_parameters  # noqa: PLC0415
+    from cdp.warehouse.statements import statements  # noqa: PLC0415
+
+    warehouse = platform.published()
+    row = warehouse.query(statements()["92_stats"], policy_parameters(platform.policy)).to_dicts()[
+        0
+    ]
+    row["documents"] = platform.documents.count(PROFILES, [Where("sync.state", "==", "live")])
+    if as_json:
+        _print_json(row)
+        return
+    table = Table.grid(padding=(0, 3))
+    table.add_column(justify="right")
+    for name, value in row.items():
+        shown = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+        table.add_row(Text(shown, style="bold"), name.replace("_", " "))
+    out.print(table)
+    why = why_no_profiles(row, platform.policy)
+    if why:
+        out.print(f"\n{why}")
+
+
+@cdp.command()
+@click.argument("identifier")
+@JSON
+@with_platform
+def profile(platform: Platform, identifier: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show the profile of a profile id, client id, user id, e-mail address or phone number."""
+    found = _find(platform, identifier)
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        out.print(_profile_table(one))
+
+
+def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
+    from cdp.profiles.port import PROFILES  # noqa: PLC0415
+
+    documents = platform.documents
+    spellings = dict.fromkeys([identifier.strip(), identifier.strip().lower()])
+    ids = dict.fromkeys(
+        live
+        for spelling in spellings
+        for id in documents.find(spelling)
+        if (live := documents.resolve(id))
+    )
+    if not ids:
+        raise CdpError(
+            f"no profile has the identifier {identifier!r}; it is unknown, or consent does not "
+            "permit to keep it"
+        )
+    found = documents.get_many(PROFILES, ids)
+    return [{"profile_id": id, **found[id].body} for id in ids if id in found]
+
+
+def _profile_table(body: Mapping[str, Any]) -> Table:
+    table = Table(title=body["profile_id"], title_justify="left", show_header=False, box=None)
+    for path, value in _flat({key: body[key] for key in body if key != "profile_id"}):
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        table.add_row(Text(path, style="dim"), Text(shown))
+    return table
+
+
+def _flat(body: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in body.items():
+        path = f"{above}.{key}" if above else key
+        rows += _flat(value, path) if isinstance(value, dict) else [(path, value)]
+    return rows
+
+
+@cdp.command()
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@JSON
+@with_platform
+def runs(platform: Platform, limit: int, as_json: bool) -> None:  # noqa: FBT001
+    """List runs, the newest first, with how each ended."""
+    rows = []
+    for execution in platform.executions.list(limit=limit):
+        result = execution.result or {}
+        ended = execution.ended_at
+        took = (ended - execution.created_at).total_seconds() if ended else None
+        rows.append(
+            {
+                "run_id": execution.id,
+                "state": result.get("state", execution.state.value.lower()),
+                "started_at": execution.created_at.isoformat(timespec="seconds"),
+                "seconds": took,
+                "by": execution.started_by,
+                "arguments": dict(execution.argument),
+                **{
+                    name: result.get(name)
+                    for name in ("exported", "written", "unchanged", "stale", "rejected")
+                },
+                "error": execution.error,
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        out.print("No runs yet; `python -m cdp refresh` starts one.")
+        return
+    table = Table(box=None, header_style="dim")
+    for heading in ("run", "state", "started", "seconds", "by", "exported", "written", "error"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        counts = ["" if row[n] is None else f"{row[n]:,}" for n in ("exported", "written")]
+        cells = [row["run_id"], row["state"], row["started_at"], seconds, row["by"], *counts]
+        table.add_row(*cells, Text(row["error"] or ""))
+    out.print(table)
+
+
+@cdp.command()
+@with_platform
+def doctor(platform: Platform) -> None:
+    """Show what is configured, what is missing, and how to fix it; exits with 1 if anything is."""
+    table = Table(box=None, header_style="dim")
+    for heading in ("setting", "value", "from", "what it is"):
+        table.add_column(heading, overflow="fold")
+    settings = platform.settings
+    for name, field in Settings.model_fields.items():
+        given = "set" if name in settings.model_fields_set else "default"
+        value = getattr(settings, name)
+        table.add_row(f"CDP_{name.upper()}", str(value), given, field.description)
+    out.print(table)
+    problems = missing(platform)
+    out.print()
+    for problem in problems:
+        out.print(Text("✗ ", style="red") + Text(problem))
+    if problems:
+        sys.exit(1)
+    out.print("[green]✓[/green] all there")
+
+
+@cdp.command()
+@JSON
+@with_platform
+def policy(platform: Platform, as_json: bool) -> None:  # noqa: FBT001
+    """Show the policy in force: purposes, what silence means, limits, which field needs what."""
+    rules = platform.policy
+    if as_json:
+        _print_json({"source": rules.source, "digest": rules.digest, **rules.model_dump()})
+        return
+    out.print(f"{rules.source}, {rules.digest}\n")
+    for title, rows in {
+        "Purposes, told by, silence means": [
+            (name, purpose.ga4_signal or "decisions only", purpose.unknown)
+            for name, purpose in rules.purposes.items()
+        ],
+        "Limits": [
+            (pair.replace(".", " joins "), f"{most} at most", "")
+            for pair, most in rules.limits.items()
+        ],
+        "Fields need": [(field, purpose, "") for field, purpose in rules.fields.items()],
+    }.items():
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        for row in rows:
+            table.add_row(*row)
+        out.print(table, "")
+    out.print(
+        f"Linking needs {rules.linking.purpose}; a loaded link that states no consent counts as "
+        f"{rules.linking.unstated}.\nExplicit decisions come from {_list(rules.decisions.explicit)}."
+    )
+
+
+# --- demo -----------------------------------------------------------------------------------------
+
+
+@cdp.command("generate")
+@click.option("--people", default=20_000, show_default=True, type=click.IntRange(1))
+@click.option("--days", default=14, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
+@click.option("--until", type=DAY, help="Last day; 2026-10-31 if not given.")
+@click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
+def generate_demo(people: int, days: int, seed: int, until: datetime | None, target: Path) -> None:
+    """Write a GA4-shaped property to the folder OUT, with links, decisions and the truth."""
+    _generate(target, people, days, seed, until.date() if until else None)
+
+
+def _generate(target: Path, people: int, days: int, seed: int, until: date | None = None) -> None:
+    from cdp.demo.generate import UNTIL, generate  # noqa: PLC0415
+
+    started = time.monotonic()
+    with out.status("Generating") if out.is_terminal else nullcontext() as status:
+
+        def show(done: int, of: int) -> None:
+            if status is not None:
+                status.update(f"Generating day {done} of {of}")
+
+        made = generate(
+            target, people=people, days=days, seed=seed, until=until or UNTIL, progress=show
+        )
+    seconds = time.monotonic() - started
+    out.print(
+        f"{target}: {made.people:,} people on {made.devices:,} devices, {made.events:,} events, "
+        f"{made.links:,} links, {made.decisions:,} decisions in {seconds:.1f} s"
+    )
+
+
+@cdp.command("score")
+@click.argument("truth", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@JSON
+@with_platform
+def score_truth(platform: Platform, truth: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Compare the stitching with the truth that `generate` wrote to the folder TRUTH."""
+    _score(platform, truth, as_json=as_json)
+
+
+def _score(platform: Platform, truth: Path, *, as_json: bool) -> None:
+    from cdp.demo.score import score  # noqa: PLC0415
+    from cdp.warehouse.statements import statements  # noqa: PLC0415
+
+    found = score(truth, platform.published().query(statements()["93_identifier_profile"], {}))
+    row = {
+        "precision": round(found.precision, 6),
+        "recall": round(found.recall, 6),
+        "joined_pairs": found.joined_pairs,
+        "wrong_pairs": found.wrong_pairs,
+        "joinable_pairs": found.joinable_pairs,
+        "found_pairs": found.found_pairs,
+    }
+    if as_json:
+        _print_json(row)
+        return
+    out.print(
+        f"precision {found.precision:.4f}: {found.wrong_pairs:,} of {found.joined_pairs:,} joined "
+        f"pairs are not one person's\nrecall    {found.recall:.4f}: {found.found_pairs:,} of "
+        f"{found.joinable_pairs:,} pairs that consented evidence can join were joined"
+    )
+
+
+@cdp.command()
+@click.option("--people", default=20_000, show_default=True, type=click.IntRange(1))
+@click.option("--days", default=14, show_default=True, type=click.IntRange(1))
+@with_platform
+def demo(platform: Platform, people: int, days: int) -> None:
+    """Generate a demo property, refresh, and show what came out; the data is kept."""
+    from cdp.profiles.port import PROFILES, Where  # noqa: PLC0415
+    from cdp.warehouse.ga4_files import load_ga4 as load_files  # noqa: PLC0415
+
+    folder = platform.settings.home / "demo"
+    if not (folder / "loaded").exists():
+        if folder.exists():  # cut short before: it holds nothing but what is generated again
+            import shutil  # noqa: PLC0415
+
+            shutil.rmtree(folder)
+        _generate(folder, people, days, seed=1)
+        with out.status("Loading") if out.is_terminal else nullcontext():
+            load_files(platform.raw, [folder / "ga4"])
+        _load_rows(platform, "raw_link", (folder / "links",))
+        _load_rows(platform, "raw_decision", (folder / "consent",))
+        (folder / "loaded").touch()
+    out.print()
+    code = _refresh(platform)
+    if code:
+        sys.exit(code)
+    out.print()
+    _score(platform, folder, as_json=False)
+    richest = platform.documents.page(
+        PROFILES,
+        where=[Where("sync.state", "==", "live")],
+        order_by="ga4.revenue",
+        descending=True,
+        limit=1,
+    )
+    for document in richest.documents:
+        out.print("\nThe profile with the highest revenue:")
+        out.print(_profile_table({"profile_id": document.id, **document.body}))
+    out.print(
+        "\nNext: python -m cdp stats · runs · policy · doctor · profile IDENTIFIER; "
+        "load your own export with `python -m cdp load ga4 PATH...`"
+    )
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+if __name__ == "__main__":
+    cdp(prog_name="python -m cdp")

@@ -1,0 +1,80 @@
+"""An execution as it goes: its phases from the trace, its end in words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cdp.domain.policy import Policy
+from cdp.executions.port import Executions, Step
+
+PHASES: Final[Mapping[str, str]] = {
+    "plan": "Plan the days",
+    "clean": "Clean events",
+    "link": "Link identifiers",
+    "stitch": "Stitch clusters",
+    "name": "Name profiles",
+    "consent": "Resolve consent",
+    "payload": "Build payloads",
+    "diff": "Find changes",
+    "export": "Export shards",
+    "deliver": "Deliver shards",
+    "settle": "Settle the run",
+}
+"""Steps of the workflow's `refresh`, in order, with what a person reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A phase that began; `seconds` is None while it runs."""
+
+    name: str
+    state: str
+    seconds: float | None
+
+
+class Follower:
+    """Reads an execution's trace again and again, each entry once."""
+
+    def __init__(self, executions: Executions, id: str) -> None:
+        self._executions = executions
+        self._id = id
+        self._revision = 0
+        self._steps: dict[int, Step] = {}
+
+    def news(self) -> Iterator[Step]:
+        """Yield entries that began or changed since the last call."""
+        for step in self._executions.steps(self._id, after=self._revision):
+            self._revision = max(self._revision, step.revision)
+            self._steps[step.id] = step
+            yield step
+
+    def phases(self) -> list[Phase]:
+        """Return the phases that began so far, in order."""
+        found = []
+        for step in sorted(self._steps.values(), key=lambda step: step.id):
+            around = self._steps.get(step.parent) if step.parent else None
+            outermost = around is None or around.routine != step.routine
+            if step.routine == "refresh" and outermost and step.step in PHASES:
+                seconds = (
+                    (step.ended_at - step.started_at).total_seconds() if step.ended_at else None
+                )
+                found.append(Phase(step.step, step.state, seconds))
+        return found
+
+
+def why_no_profiles(totals: Mapping[str, Any], policy: Policy) -> str | None:
+    """Say in words why consent left no profile, and what to do; None where it left some."""
+    if totals.get("profiles") or not totals.get("events"):
+        return None
+    purpose = policy.linking.purpose
+    unknown, denied, events = (
+        int(totals[name]) for name in ("unknown_events", "denied_events", "events")
+    )
+    if unknown and policy.purposes[purpose].unknown == "denied":
+        return (
+            f"No profiles: {unknown:,} of {events:,} events say nothing of {purpose} consent, and "
+            f"the policy counts silence as denied (purposes.{purpose}.unknown). If the site has no "
+            "consent mode and loads Google's tag only after consent, use "
+            "CDP_POLICY=docs/examples/no-consent-mode.toml."
+        )
+    return f"No profiles: {denied:,} of {events:,} events were sent without {purpose} consent."

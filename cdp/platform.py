@@ -1,0 +1,242 @@
+"""The composition root: settings → the parts of a deployment.
+
+The command line, the function and the pages all start here; nothing else knows an adapter.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
+from cdp.executions.local import Heartbeat, LocalExecutions, hold
+from cdp.executions.port import Execution, State
+from cdp.objects.folder import FolderObjects
+from cdp.profiles.sqlite import SqliteDocuments
+from cdp.queue.local import Delivery, LocalQueue
+from cdp.runs import Runs
+from cdp.settings import Settings
+from cdp.warehouse.duckdb import DuckWarehouse, published_path
+
+WORKFLOW: Final = Path(__file__).resolve().parent.parent / "workflow.yaml"
+TARGET: Final = "functions.main:ingest"
+LEASE_SECONDS: Final = 60
+_POLL_SECONDS: Final = "0.1"
+
+
+class Platform:
+    """The parts of the embedded deployment, each made on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def policy(self) -> Policy:
+        return Policy.load(self.settings.policy)
+
+    @cached_property
+    def documents(self) -> SqliteDocuments:
+        states = [f"consent.{name}.state" for name in self.policy.purposes]
+        return SqliteDocuments(self.settings.home / "documents.sqlite", filtered=states)
+
+    @cached_property
+    def objects(self) -> FolderObjects:
+        return FolderObjects(self.settings.home / "objects")
+
+    @cached_property
+    def queue(self) -> LocalQueue:
+        return LocalQueue(self.settings.home / "queue.sqlite")
+
+    @cached_property
+    def executions(self) -> LocalExecutions:
+        return LocalExecutions(self.settings.home)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self.documents, lease_seconds=LEASE_SECONDS)
+
+    @property
+    def raw(self) -> Path:
+        """The folder that loaded files are kept in."""
+        return self.settings.home / "raw"
+
+    def published(self) -> DuckWarehouse:
+        """Open the state that the last settled run published.
+
+        Raises:
+            CdpError: no run has settled yet.
+        """
+        if not published_path(self.settings.home).exists():
+            raise CdpError("nothing was refreshed yet; run `python -m cdp refresh`")
+        return self._warehouse(published=True)
+
+    def start_refresh(self, arguments: Mapping[str, Any], *, by: str) -> str:
+        """Start an execution of the workflow and return its id."""
+        self._free_dead_lease()
+        return self.executions.start(arguments, by=by)
+
+    def execute(self, id: str, lock: int) -> Execution:
+        """Run the execution *id* in this process, to its end."""
+        hold(lock)
+        execution = self.executions.begin(id)
+        try:
+            state, result, error = self._interpret(execution)
+        except CdpError as problem:
+            state, result, error = State.FAILED, None, str(problem)
+        except BaseException as problem:
+            text = f"{type(problem).__name__}: {problem}"
+            self.runs.end(id, "failed", {"error": text})
+            self.executions.end(id, State.FAILED, error=text)
+            raise
+        if state is not State.SUCCEEDED:
+            self.runs.end(id, state.value.lower(), {"error": error})
+        self.executions.end(id, state, result=result, error=error)
+        return self.executions.get(id)
+
+    def _interpret(self, execution: Execution) -> tuple[State, Any, str | None]:
+        # Only the process that runs an execution pays for these.
+        from cdp.connectors import STEPS_URL, connectors, steps_over  # noqa: PLC0415
+        from cdp.steps import Limits, Steps  # noqa: PLC0415
+        from cdp.workflow_engine import (  # noqa: PLC0415
+            Interpreter,
+            WorkflowCancelled,
+            WorkflowFailure,
+            load,
+        )
+
+        settings = self.settings
+        delivery = Delivery(
+            settings.home / "queue.sqlite",
+            TARGET,
+            workers=settings.workers,
+            attempts=settings.delivery_attempts,
+            backoff=settings.delivery_backoff,
+        )
+        # The workers start while the warehouse works, and wait for their first message.
+        with delivery, self.executions.recorder(execution.id) as recorder:
+            warehouse = self._warehouse(published=False)
+            steps = Steps(
+                warehouse=warehouse,
+                documents=self.documents,
+                runs=self.runs,
+                objects=self.objects,
+                queue=self.queue,
+                policy=self.policy,
+                property=settings.property,
+                zone=ZoneInfo(settings.timezone),
+                salt=self._salt(),
+                limits=Limits(
+                    shard_rows=settings.shard_rows,
+                    batch_events=settings.batch_events,
+                    delivery_timeout=settings.delivery_timeout,
+                ),
+            )
+            handlers = connectors(warehouse, self.objects)
+            interpreter = Interpreter(
+                load(WORKFLOW.read_text("utf-8"), connectors=handlers.keys()),
+                connectors=handlers,
+                env={
+                    "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": execution.id,
+                    "GOOGLE_CLOUD_PROJECT_ID": "embedded",
+                    "CDP_LOCATION": "embedded",
+                    "CDP_DATASET": "cdp",
+                    "CDP_BUCKET": "embedded",
+                    "CDP_RELEASE": self._release(),
+                    "CDP_STEPS_URL": STEPS_URL,
+                    "CDP_POLL_SECONDS": _POLL_SECONDS,
+                    "CDP_MAXIMUM_BYTES_BILLED": "0",
+                },
+                observer=recorder,
+                cancelled=recorder.cancelled,
+                http=steps_over(steps.call),
+            )
+
+            def beat() -> None:
+                if self.runs.holder() == execution.id:
+                    self.runs.renew(execution.id)
+
+            def lost(problem: Exception) -> None:
+                print(f"the lease cannot be renewed: {problem}", file=sys.stderr)  # noqa: T201
+                recorder.stop()
+
+            try:
+                with Heartbeat(beat, LEASE_SECONDS / 4, lost):
+                    return State.SUCCEEDED, interpreter.run(dict(execution.argument)), None
+            except WorkflowCancelled:
+                by = self.executions.get(execution.id).cancel_requested_by
+                return State.CANCELLED, None, f"cancelled by {by}" if by else "the lease was lost"
+            except WorkflowFailure as failure:
+                return State.FAILED, None, str(failure)
+            finally:
+                warehouse.close()
+
+    def _warehouse(self, *, published: bool) -> DuckWarehouse:
+        return DuckWarehouse(
+            self.settings.home,
+            memory_limit=self.settings.memory_limit,
+            threads=self.settings.threads,
+            published=published,
+        )
+
+    def _release(self) -> str:
+        """Store the release's statements for the workflow, and return the object's name."""
+        from cdp.warehouse.statements import statements  # noqa: PLC0415
+
+        content = json.dumps(statements()).encode()
+        name = f"release/{hashlib.sha256(content).hexdigest()[:16]}.json"
+        self.objects.put(name, content)
+        return name
+
+    def _salt(self) -> str:
+        """Return the secret that profile ids are made with; made once, readable by its owner."""
+        file = self.settings.home / "salt"
+        with suppress(FileExistsError):
+            handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(handle, "w") as new:
+                new.write(secrets.token_hex(32))
+        return file.read_text("ascii")
+
+    def _free_dead_lease(self) -> None:
+        """End the run that holds the lease where its execution has ended without saying so."""
+        holder = self.runs.holder()
+        if holder is None:
+            return
+        with suppress(CdpError):  # an execution of another file: its lease expires by itself
+            execution = self.executions.get(holder)
+            if execution.state.ended:
+                self.runs.end(holder, execution.state.value.lower(), {"error": execution.error})
+
+
+def build(settings: Settings) -> Platform:
+    """Return the deployment that *settings* describe."""
+    return Platform(settings)
+
+
+def missing(platform: Platform) -> Sequence[str]:
+    """Return what keeps the platform from working, each with its fix; none where all is well."""
+    problems = []
+    try:
+        _ = platform.policy
+    except CdpError as error:
+        problems.append(str(error))
+    home = platform.settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = home / ".probe"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        problems.append(f"{home} cannot be written ({error.strerror}); set CDP_HOME to a folder")
+    if not any(platform.raw.glob("events_*.parquet")):
+        problems.append("no GA4 export is loaded; run `python -m cdp load ga4 PATH...`")
+    if not WORKFLOW.is_file():
+        problems.append(f"{WORKFLOW} is missing; it belongs beside the package")
+    return problems
