@@ -156,8 +156,8 @@ def refresh(
     platform: Platform,
     since: datetime | None,
     until: datetime | None,
-    full: bool,  # noqa: FBT001 - a command's flag
-    as_json: bool,  # noqa: FBT001
+    full: bool,
+    as_json: bool,
 ) -> None:
     """Bring new days, links and decisions into the profiles.
 
@@ -181,24 +181,24 @@ def _refresh(
     }
     if since and until and since > until:
         raise CdpError("--since is after --until; swap them")
-    id = platform.start_refresh(arguments, by=getpass.getuser())
-    follower = Follower(platform.executions, id)
+    run_id = platform.start_refresh(arguments, by=getpass.getuser())
+    follower = Follower(platform.executions, run_id)
     try:
-        execution = _follow(platform, id, follower, as_json=as_json)
+        execution = _follow(platform, run_id, follower, as_json=as_json)
     except KeyboardInterrupt:
         out.print(
             f"\nThe run goes on; follow it with `python -m cdp runs`, end it with "
-            f"`python -m cdp cancel {id}`."
+            f"`python -m cdp cancel {run_id}`."
         )
         return 130
     return _tell(platform, execution, follower, as_json=as_json)
 
 
-def _follow(platform: Platform, id: str, follower: Follower, *, as_json: bool) -> Execution:
+def _follow(platform: Platform, run_id: str, follower: Follower, *, as_json: bool) -> Execution:
     shown = out.is_terminal and not as_json
     with Live(console=out, refresh_per_second=8) if shown else nullcontext() as live:
         while True:
-            execution = platform.executions.get(id)
+            execution = platform.executions.get(run_id)
             for step in follower.news():
                 if as_json:
                     _print_json(_event(step))
@@ -236,7 +236,7 @@ def _phases(follower: Follower) -> Table:
         mark, style = {
             "STATE_SUCCEEDED": ("✓", "green"),
             "STATE_IN_PROGRESS": ("▸", "cyan"),
-            "STATE_CANCELLED": ("–", "yellow"),
+            "STATE_CANCELLED": ("-", "yellow"),
         }.get(phase.state, ("✗", "red"))
         seconds = "" if phase.seconds is None else f"{phase.seconds:8.2f} s"
         table.add_row(Text(mark, style=style), words, seconds)
@@ -351,7 +351,7 @@ def cancel(platform: Platform, run_id: str) -> None:
 @cdp.command()
 @JSON
 @with_platform
-def stats(platform: Platform, as_json: bool) -> None:  # noqa: FBT001 - a command's flag
+def stats(platform: Platform, as_json: bool) -> None:
     """Show totals: days, events, sessions, identifiers, profiles, documents."""
     from cdp.profiles.port import PROFILES, Where  # noqa: PLC0415
     from cdp.steps import policy_parameters  # noqa: PLC0415
@@ -380,7 +380,7 @@ def stats(platform: Platform, as_json: bool) -> None:  # noqa: FBT001 - a comman
 @click.argument("identifier")
 @JSON
 @with_platform
-def profile(platform: Platform, identifier: str, as_json: bool) -> None:  # noqa: FBT001
+def profile(platform: Platform, identifier: str, as_json: bool) -> None:
     """Show the profile of a profile id, client id, user id, e-mail address or phone number."""
     found = _find(platform, identifier)
     if as_json:
@@ -398,8 +398,8 @@ def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
     ids = dict.fromkeys(
         live
         for spelling in spellings
-        for id in documents.find(spelling)
-        if (live := documents.resolve(id))
+        for held in documents.find(spelling)
+        if (live := documents.resolve(held))
     )
     if not ids:
         raise CdpError(
@@ -407,7 +407,7 @@ def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
             "permit to keep it"
         )
     found = documents.get_many(PROFILES, ids)
-    return [{"profile_id": id, **found[id].body} for id in ids if id in found]
+    return [{"profile_id": key, **found[key].body} for key in ids if key in found]
 
 
 def _profile_table(body: Mapping[str, Any]) -> Table:
@@ -430,7 +430,7 @@ def _flat(body: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @JSON
 @with_platform
-def runs(platform: Platform, limit: int, as_json: bool) -> None:  # noqa: FBT001
+def runs(platform: Platform, limit: int, as_json: bool) -> None:
     """List runs, the newest first, with how each ended."""
     rows = []
     for execution in platform.executions.list(limit=limit):
@@ -494,31 +494,32 @@ def doctor(platform: Platform) -> None:
 @cdp.command()
 @JSON
 @with_platform
-def policy(platform: Platform, as_json: bool) -> None:  # noqa: FBT001
+def policy(platform: Platform, as_json: bool) -> None:
     """Show the policy in force: purposes, what silence means, limits, which field needs what."""
     rules = platform.policy
     if as_json:
         _print_json({"source": rules.source, "digest": rules.digest, **rules.model_dump()})
         return
     out.print(f"{rules.source}, {rules.digest}\n")
-    for title, rows in {
+    sections: dict[str, list[tuple[str, ...]]] = {
         "Purposes, told by, silence means": [
             (name, purpose.ga4_signal or "decisions only", purpose.unknown)
             for name, purpose in rules.purposes.items()
         ],
         "Limits": [
-            (pair.replace(".", " joins "), f"{most} at most", "")
-            for pair, most in rules.limits.items()
+            (pair.replace(".", " joins "), f"{most} at most") for pair, most in rules.limits.items()
         ],
-        "Fields need": [(field, purpose, "") for field, purpose in rules.fields.items()],
-    }.items():
+        "Fields need": list(rules.fields.items()),
+    }
+    for title, rows in sections.items():
         table = Table(title=title, title_justify="left", show_header=False, box=None)
         for row in rows:
             table.add_row(*row)
         out.print(table, "")
     out.print(
         f"Linking needs {rules.linking.purpose}; a loaded link that states no consent counts as "
-        f"{rules.linking.unstated}.\nExplicit decisions come from {_list(rules.decisions.explicit)}."
+        f"{rules.linking.unstated}.\n"
+        f"Explicit decisions come from {_list(rules.decisions.explicit)}."
     )
 
 
@@ -560,7 +561,7 @@ def _generate(target: Path, people: int, days: int, seed: int, until: date | Non
 @click.argument("truth", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @JSON
 @with_platform
-def score_truth(platform: Platform, truth: Path, as_json: bool) -> None:  # noqa: FBT001
+def score_truth(platform: Platform, truth: Path, as_json: bool) -> None:
     """Compare the stitching with the truth that `generate` wrote to the folder TRUTH."""
     _score(platform, truth, as_json=as_json)
 

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 import sqlglot
-from sqlglot import exp
 
 from cdp.domain.errors import CdpError
 from cdp.objects.port import ObjectNotFound, ObjectStore
@@ -103,10 +102,12 @@ def _export(
 ) -> int:
     """Do as EXPORT DATA does: one file, the wildcard of its name replaced by twelve digits."""
     tree = sqlglot.parse_one(sql, dialect="bigquery")
-    options = {
-        option.this.name: option.args["value"].name for option in tree.find_all(exp.Property)
-    }
-    _, _, name = options["uri"].removeprefix("gs://").partition("/")
+    (uri,) = (
+        option.args["value"].name
+        for option in tree.args["options"].expressions
+        if option.this.name == "uri"
+    )
+    _, _, name = uri.removeprefix("gs://").partition("/")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shard.json"
         rows = warehouse.export(tree.this.sql("bigquery"), parameters, file)

@@ -53,7 +53,7 @@ class Platform:
 
     @cached_property
     def queue(self) -> LocalQueue:
-        return LocalQueue(self.settings.home / "queue.sqlite")
+        return LocalQueue(self._queue_file)
 
     @cached_property
     def executions(self) -> LocalExecutions:
@@ -114,7 +114,7 @@ class Platform:
 
         settings = self.settings
         delivery = Delivery(
-            settings.home / "queue.sqlite",
+            self._queue_file,
             TARGET,
             workers=settings.workers,
             attempts=settings.delivery_attempts,
@@ -178,6 +178,10 @@ class Platform:
             finally:
                 warehouse.close()
 
+    @property
+    def _queue_file(self) -> Path:
+        return self.settings.home / "queue.sqlite"
+
     def _warehouse(self, *, published: bool) -> DuckWarehouse:
         return DuckWarehouse(
             self.settings.home,
@@ -198,10 +202,12 @@ class Platform:
     def _salt(self) -> str:
         """Return the secret that profile ids are made with; made once, readable by its owner."""
         file = self.settings.home / "salt"
-        with suppress(FileExistsError):
-            handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(handle, "w") as new:
-                new.write(secrets.token_hex(32))
+        new = file.with_suffix(f".{os.getpid()}")
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_hex(32), "ascii")
+        with suppress(FileExistsError):  # made before, or by another process just now
+            os.link(new, file)
+        new.unlink()
         return file.read_text("ascii")
 
     def _free_dead_lease(self) -> None:

@@ -207,7 +207,7 @@ class Steps:
         }
 
     def _cleaning_digest(self) -> str:
-        """Name the rules by which days are cleaned: when they change, every day is cleaned again."""
+        """Name the rules by which days are cleaned; other rules clean every day again."""
         parts = [statements()[name] for name in _CLEANING]
         parts += [self._property, self._policy.blocked_pattern()]
         parts += [self._policy.not_a_user_id_pattern(), self._policy.events.model_dump_json()]

@@ -3,6 +3,7 @@
 The process holds a lock for as long as it lives: one that was killed is told from one that works.
 """
 
+import builtins
 import fcntl
 import json
 import os
@@ -48,21 +49,21 @@ class LocalExecutions:
         self._command = command
 
     def start(self, argument: Mapping[str, Any], *, by: str) -> str:
-        id = str(uuid.uuid4())
+        new = str(uuid.uuid4())
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._file.writing() as db:
             db.execute(
                 "insert into execution (id, state, argument, started_by, created_at) "
                 "values (?, ?, ?, ?, ?)",
-                (id, State.QUEUED, json.dumps(dict(argument)), by, _now()),
+                (new, State.QUEUED, json.dumps(dict(argument)), by, _now()),
             )
         # The child inherits the lock, so that there is no moment in which nobody holds it.
-        lock = os.open(self._lock(id), os.O_CREAT | os.O_RDWR, 0o600)
-        log = os.open(self._folder / f"{id}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        lock = os.open(self._lock(new), os.O_CREAT | os.O_RDWR, 0o600)
+        log = os.open(self._folder / f"{new}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             subprocess.Popen(  # noqa: S603 - our own command
-                [*self._command, "execute", id, "--lock", str(lock)],
+                [*self._command, "execute", new, "--lock", str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -72,7 +73,7 @@ class LocalExecutions:
         finally:
             os.close(lock)
             os.close(log)
-        return id
+        return new
 
     def get(self, id: str) -> Execution:
         return self._checked(self._read("where id = ?", (id,), id)[0])
@@ -93,7 +94,7 @@ class LocalExecutions:
                 (by, id),
             )
 
-    def steps(self, id: str, *, after: int = 0) -> list[Step]:
+    def steps(self, id: str, *, after: int = 0) -> builtins.list[Step]:
         with self._file.reading() as db:
             rows = db.execute(
                 "select id, revision, parent, routine, step, type, state, attempt, started_at, "
@@ -145,8 +146,8 @@ class LocalExecutions:
     ) -> Sequence[Execution]:
         with self._file.reading() as db:
             rows = db.execute(
-                "select id, state, argument, started_by, created_at, ended_at, result, error, "
-                f"cancel_requested_by from execution {clause}",  # noqa: S608 - our own clauses
+                "select id, state, argument, started_by, created_at, ended_at, result, error, "  # noqa: S608 - our own clauses
+                f"cancel_requested_by from execution {clause}",
                 values,
             ).fetchall()
         if id is not None and not rows:

@@ -74,16 +74,29 @@ def _translate(tree: exp.Expr, types: Mapping[str, str]) -> Translated:
     tree = tree.transform(_list_lookup).transform(_list_text)
     tree = tree.transform(_membership)
     tree = tree.transform(lambda node: _typed_parameter(node, types))
-    tree = tree.transform(lambda node: _without_storage(node) or None)
+    tree = tree.transform(_without_storage)
     sql = tree.sql(dialect="duckdb", comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
     # All times are UTC, here as in the statements: DuckDB's zoned type only costs.
     return Translated(sql.replace("TIMESTAMPTZ", "TIMESTAMP"), names, kind, reads_export)
 
 
-def _without_storage(node: exp.Expr) -> exp.Expr | None:
+_STORAGE: Final = (exp.PartitionedByProperty, exp.Cluster, exp.ClusterProperty)
+
+
+def _without_storage(node: exp.Expr) -> exp.Expr:
     """Leave out partitions and clusters: they steer only BigQuery's storage."""
-    dropped = isinstance(node, exp.PartitionedByProperty | exp.Cluster | exp.ClusterProperty)
-    return None if dropped else node
+    if isinstance(node, exp.Properties):
+        node.set(
+            "expressions",
+            [
+                kept
+                for kept in node.expressions
+                if not isinstance(
+                    kept, exp.PartitionedByProperty | exp.Cluster | exp.ClusterProperty
+                )
+            ],
+        )
+    return node
 
 
 def _typed_parameter(node: exp.Expr, types: Mapping[str, str]) -> exp.Expr:

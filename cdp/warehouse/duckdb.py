@@ -87,7 +87,9 @@ class DuckWarehouse:
 
     def loaded_versions(self) -> list[str]:
         raw = self._home / "raw"
-        return sorted(f"{t}/{file.name}" for t in RAW_TABLES for file in (raw / t).glob("*.parquet"))
+        return sorted(
+            f"{t}/{file.name}" for t in RAW_TABLES for file in (raw / t).glob("*.parquet")
+        )
 
     def publish(self) -> None:
         target = self._home / PUBLISHED

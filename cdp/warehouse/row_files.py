@@ -103,16 +103,7 @@ def _write(source: Source, columns: Mapping[str, Column], target: Path) -> int:
             f"{source.path}, line 1: no column {', '.join(missing)}; these are read: "
             f"{', '.join(c.input for c in columns.values())}"
         )
-    spelled = {
-        name: (
-            f'trim(CAST("{column.input}" AS VARCHAR))'
-            if column.default is None
-            else f"coalesce(nullif(trim(CAST(\"{column.input}\" AS VARCHAR)), ''), '{column.default}')"
-            if column.input in have
-            else f"'{column.default}'"
-        )
-        for name, column in columns.items()
-    }
+    spelled = {name: _spelled(column, column.input in have) for name, column in columns.items()}
     reader = source.reader({column.input: "VARCHAR" for column in columns.values()})
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
         db.execute("SET TimeZone = 'UTC'")
@@ -147,6 +138,14 @@ def _write(source: Source, columns: Mapping[str, Column], target: Path) -> int:
     return int(counts[0])
 
 
+def _spelled(column: Column, given: bool) -> str:
+    """Return DuckDB SQL for the column's text, its default where the input has none."""
+    text = f'trim(CAST("{column.input}" AS VARCHAR))'
+    if column.default is None:
+        return text
+    return f"coalesce(nullif({text}, ''), '{column.default}')" if given else f"'{column.default}'"
+
+
 def _first_wrong(
     db: duckdb.DuckDBPyConnection, source: Source, column: Column, spelled: str
 ) -> tuple[int, str | None]:
@@ -155,7 +154,7 @@ def _first_wrong(
     for line, record in source.records():
         value = record.get(column.input)
         right = db.execute(
-            f"SELECT coalesce({check}, false) FROM (SELECT ?::VARCHAR AS \"{column.input}\")",
+            f'SELECT coalesce({check}, false) FROM (SELECT ?::VARCHAR AS "{column.input}")',
             [None if value is None else str(value)],
         ).fetchone()
         if right == (False,):
