@@ -62,7 +62,7 @@ class LocalExecutions:
         log = os.open(self._folder / f"{new}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            subprocess.Popen(  # noqa: S603 - our own command
+            process = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, "execute", new, "--lock", str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -73,6 +73,8 @@ class LocalExecutions:
         finally:
             os.close(lock)
             os.close(log)
+        # Somebody must hear of its end, or it stays a zombie for as long as this process lives.
+        threading.Thread(target=process.wait, name=f"reap {new}", daemon=True).start()
         return new
 
     def get(self, id: str) -> Execution:

@@ -1,0 +1,124 @@
+"""Executions as processes: they outlive who started them, and their death is noticed."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cdp.executions.local import LocalExecutions, wait
+from cdp.executions.port import ExecutionNotFound, State
+
+# What `python -m cdp execute ID --lock N` does, without a workflow.
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from datetime import datetime, UTC
+from cdp.executions.local import LocalExecutions, hold
+from cdp.executions.port import State
+home, id, lock = Path(sys.argv[1]), sys.argv[3], int(sys.argv[5])
+hold(lock)
+executions = LocalExecutions(home)
+found = executions.begin(id)
+entry = SimpleNamespace(id=1, parent=None, routine="main", step="work", step_type="STEP_ASSIGN",
+    state="STATE_IN_PROGRESS", attempt=1, started_at=datetime.now(UTC), ended_at=None, exception=None)
+with executions.recorder(id) as recorder:
+    recorder.step_started(entry)
+    deadline = time.monotonic() + found.argument.get("seconds", 0)
+    while time.monotonic() < deadline:
+        if recorder.cancelled():
+            executions.end(id, State.CANCELLED, error="cancelled")
+            sys.exit()
+        time.sleep(0.02)
+    entry.state, entry.ended_at = "STATE_SUCCEEDED", datetime.now(UTC)
+    recorder.step_ended(entry)
+if found.argument.get("die"):
+    sys.exit(3)
+executions.end(id, State.SUCCEEDED, result={"answer": 42})
+"""
+
+
+@pytest.fixture
+def executions(tmp_path: Path) -> LocalExecutions:
+    return LocalExecutions(tmp_path, (sys.executable, "-c", SCRIPT, str(tmp_path)))
+
+
+def until_active(executions: LocalExecutions, run: str) -> None:
+    deadline = time.monotonic() + 60
+    while not executions.steps(run) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert executions.get(run).state is State.ACTIVE
+
+
+def pid_of(run: str) -> int:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != str(os.getpid()):
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if run.encode() in command and b"execute" in command:
+                return int(entry.name)
+    raise AssertionError("no process runs it")
+
+
+def test_an_execution_ends_with_its_result_and_its_trace(executions: LocalExecutions) -> None:
+    run = executions.start({"seconds": 0}, by="ada")
+    found = wait(executions, run)
+    assert (found.state, found.result, found.started_by) == (State.SUCCEEDED, {"answer": 42}, "ada")
+    (step,) = executions.steps(run)
+    assert (step.step, step.state, step.exception) == ("work", "STATE_SUCCEEDED", None)
+    assert step.ended_at is not None
+
+
+def test_only_what_changed_since_is_told_again(executions: LocalExecutions) -> None:
+    run = executions.start({"seconds": 0}, by="ada")
+    wait(executions, run)
+    (step,) = executions.steps(run)
+    assert executions.steps(run, after=step.revision) == []
+
+
+def test_a_killed_execution_is_shown_as_failed_not_as_running(executions: LocalExecutions) -> None:
+    run = executions.start({"seconds": 60}, by="ada")
+    until_active(executions, run)
+    os.kill(pid_of(run), signal.SIGKILL)
+    found = wait(executions, run, 30)
+    assert found.state is State.FAILED
+    assert "ended without a word" in (found.error or "")
+    assert executions.steps(run)[0].state == "STATE_FAILED"
+
+
+def test_one_that_exits_without_an_end_is_failed(executions: LocalExecutions) -> None:
+    run = executions.start({"die": True}, by="ada")
+    assert wait(executions, run, 30).state is State.FAILED
+
+
+def test_a_cancelled_execution_stops_and_tells_who_asked(executions: LocalExecutions) -> None:
+    run = executions.start({"seconds": 60}, by="ada")
+    until_active(executions, run)
+    executions.cancel(run, by="bob")
+    found = wait(executions, run, 30)
+    assert (found.state, found.cancel_requested_by) == (State.CANCELLED, "bob")
+
+
+def test_cancelling_what_has_ended_changes_nothing(executions: LocalExecutions) -> None:
+    run = executions.start({}, by="ada")
+    before = wait(executions, run)
+    executions.cancel(run, by="bob")
+    assert executions.get(run) == before
+
+
+def test_the_newest_come_first(executions: LocalExecutions) -> None:
+    first, second = (executions.start({"n": n}, by="ada") for n in range(2))
+    wait(executions, first)
+    wait(executions, second)
+    assert [found.id for found in executions.list()] == [second, first]
+    assert [found.id for found in executions.list(limit=1)] == [second]
+
+
+def test_an_unknown_id_is_told(executions: LocalExecutions) -> None:
+    with pytest.raises(ExecutionNotFound, match="no run nobody"):
+        executions.get("nobody")
