@@ -10,14 +10,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from cdp.domain.errors import CdpError
 from cdp.domain.merge import Kind, Merge, Outcome
-from cdp.domain.payload import FieldType, field_type, owns, timestamp, typed
+from cdp.domain.payload import FIELDS, FieldType, field_type, owns, timestamp, typed
 from cdp.domain.payload import cast as as_type
 from cdp.objects.port import InvalidName, ObjectStore, check_name
 from cdp.profiles.port import (
@@ -190,15 +190,15 @@ def parse_row(line: bytes | None, *, run: str, at: str) -> Merge:
     if line is None:
         raise BadRow("over 1 MiB")
     try:
-        row = json.loads(line.decode(), parse_constant=_refuse_constant)
+        row = _DECODER.decode(line.decode())
         if b"\\u" in line:  # half a surrogate pair is JSON, but no text
             json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise BadRow("not JSON") from None
     if not isinstance(row, dict):
         raise BadRow("not a JSON object")
-    # BigQuery leaves nulls out of its exports, other exporters write them.
-    row = {key: value for key, value in row.items() if value is not None}
+    # BigQuery leaves nulls out of its exports and has no null lists; other exporters write both.
+    row = {key: value for key, value in row.items() if value is not None and value != []}
     profile_id = row.pop("profile_id", None)
     if not isinstance(profile_id, str):
         raise BadRow("no profile_id")
@@ -217,26 +217,41 @@ def _merge(profile_id: str, row: dict[str, Any], run: str, at: str) -> Merge:
     seq = as_type(FieldType.INTEGER, row.pop("seq", None))
     if seq is None or seq < 0:
         raise ValueError("seq takes an integer of 0 or more")
-    stamp = Merge(profile_id, seq, run, at)
     delete, hash_ = row.pop("delete", False), row.pop("hash", None)
     if delete is True and not row:
-        return replace(stamp, kind=Kind.DELETE)
+        return Merge(profile_id, seq, run, at, kind=Kind.DELETE)
     if not isinstance(hash_, str) or not hash_:
         raise ValueError("hash takes text")
-    stamp = replace(stamp, hash=hash_)
     match delete, row:
         case False, {"merged_into": str(into), **rest} if not rest and into != profile_id:
             check_id(into)
-            return replace(stamp, kind=Kind.MERGED, into=into)
+            return Merge(profile_id, seq, run, at, hash_, kind=Kind.MERGED, into=into)
+        case False, {"gone": True, **rest} if not rest:
+            return Merge(profile_id, seq, run, at, hash_, kind=Kind.GONE)
         case False, _ if row.keys() <= {"set", "unset"}:
             fields, unset = row.get("set", {}), row.get("unset", [])
         case _:
             raise ValueError("the row is no upsert, no deletion and no merge into another profile")
+    if isinstance(fields, dict) and isinstance(unset, list) and "consent" in fields:
+        # Consent comes whole: what it says no more of a purpose must not stay.
+        fields, unset = {**fields, "consent": _by_purpose(fields["consent"])}, ["consent", *unset]
     if not isinstance(fields, dict) or not isinstance(unset, list):
         raise ValueError("set takes a map and unset a list")  # noqa: TRY004 - a bad row, not a bug
     if not all(isinstance(path, str) and owns(path) for path in unset):
         raise ValueError("unset takes paths that the platform owns")
-    return replace(stamp, set=_typed(fields, ""), unset=unset)
+    return Merge(profile_id, seq, run, at, hash_, set=_typed(fields, ""), unset=unset)
+
+
+def _by_purpose(stated: Any) -> Any:
+    """Return consent as a map: exporters, whose columns are fixed, list `purpose` with the rest."""
+    if not isinstance(stated, list):
+        return stated
+    if not all(isinstance(one, dict) and isinstance(one.get("purpose"), str) for one in stated):
+        raise ValueError("consent takes a map, or a list of records that name their purpose")
+    return {
+        one["purpose"]: {key: value for key, value in one.items() if key != "purpose"}
+        for one in stated
+    }
 
 
 def _typed(fields: dict[str, Any], at: str) -> dict[str, Any]:
@@ -246,9 +261,9 @@ def _typed(fields: dict[str, Any], at: str) -> dict[str, Any]:
         path = f"{at}.{key}" if at else key
         if "." in key or not owns(path):
             raise ValueError(f"set{'.' if at else ''}{at} holds a field the platform does not own")
-        if value is None:
+        if value is None or value == []:
             continue
-        if field_type(path):
+        if path in FIELDS or field_type(path):
             result[key] = typed(path, value)
         elif isinstance(value, dict):
             result[key] = _typed(value, path)
@@ -259,6 +274,9 @@ def _typed(fields: dict[str, Any], at: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class Lines:

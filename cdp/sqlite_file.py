@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkstemp
 
 from cdp.domain.errors import CdpError
 
@@ -89,23 +90,12 @@ class SqliteFile:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        # full: what was acknowledged survives a power cut.
-        db.execute("pragma synchronous = full")
-        db.execute("pragma cache_size = -65536")
-        db.execute("pragma wal_autocheckpoint = 16384")
-        return db
+            return _open(self._path)
 
     def _prepare(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        db = self._open()
+        if not self._path.exists():
+            self._create()
+        db = _open(self._path)
         try:
             version = _version(db)
             if version > len(self._migrations):
@@ -113,13 +103,27 @@ class SqliteFile:
                     f"{self._path} has version {version}, this release reads up to "
                     f"{len(self._migrations)}; use the release that wrote it, or another folder"
                 )
-            if db.execute("pragma journal_mode").fetchone() != ("wal",):
-                db.execute("pragma journal_mode = wal")
             names = {name for (name,) in db.execute("select name from sqlite_master")}
             if version < len(self._migrations) or not names.issuperset(self._indexes):
                 self._migrate(db)
         finally:
             db.close()
+
+    def _create(self) -> None:
+        """Make the file beside its place: switching to WAL fails where others wait for it."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = mkstemp(dir=self._path.parent, prefix=".")
+        os.close(handle)
+        new = Path(name)
+        try:
+            db = _open(new)
+            db.execute("pragma journal_mode = wal")
+            self._migrate(db)
+            db.close()
+            with suppress(FileExistsError):  # another process was quicker
+                os.link(new, self._path)
+        finally:
+            new.unlink()
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         db.execute("begin immediate")
@@ -131,6 +135,16 @@ class SqliteFile:
             db.execute(statement)
         db.execute(f"pragma user_version = {len(self._migrations)}")
         db.execute("commit")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    # full: what was acknowledged survives a power cut.
+    db.execute("pragma synchronous = full")
+    db.execute("pragma cache_size = -65536")
+    # Many rows change the same pages of the indexes: let the log gather them, up to 64 MB.
+    db.execute("pragma wal_autocheckpoint = 16384")
+    return db
 
 
 def _version(db: sqlite3.Connection) -> int:

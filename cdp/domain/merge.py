@@ -19,6 +19,7 @@ class Kind(StrEnum):
     UPSERT = "upsert"
     DELETE = "delete"  # erasure: others' fields go, too
     MERGED = "merged"  # the profile lives on under another id; others' fields stay
+    GONE = "gone"  # nothing is known of the profile any more; others' fields stay
 
 
 class Outcome(StrEnum):
@@ -45,7 +46,7 @@ class Merge:
     into: str | None = None  # with MERGED: the id under which the profile lives on
 
 
-_STATES: Final = {Kind.UPSERT: "live", Kind.DELETE: "deleted", Kind.MERGED: "merged"}
+_STATES: Final = {Kind.UPSERT: "live", Kind.DELETE: "deleted", Kind.MERGED: "merged", Kind.GONE: "gone"}
 
 
 def outcome(document: Mapping[str, Any] | None, row: Merge) -> Outcome:
@@ -71,7 +72,7 @@ def merged(document: Mapping[str, Any] | None, row: Merge) -> dict[str, Any]:
     """
     base: dict[str, Any] = {}
     if document and row.kind is not Kind.DELETE:
-        removed = [""] if row.kind is Kind.MERGED else row.unset
+        removed = row.unset if row.kind is Kind.UPSERT else [""]
         base = _without(document, "", frozenset(removed)) if removed else dict(document)
     if row.kind is Kind.UPSERT:
         base = _overlaid(base, row.set)

@@ -21,19 +21,16 @@ MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 20
 MAX_IN: Final = 30
 
-INDEXED: Final[Mapping[str, Sequence[str]]] = {
-    PROFILES: (
-        "ga4.last_seen",
-        "ga4.first_seen",
-        "ga4.revenue",
-        "ga4.sessions",
-        "ga4.last_source",
-        "ga4.country",
-        "sync.state",
-    ),
+ORDERED: Final[Mapping[str, Sequence[str]]] = {
+    PROFILES: ("ga4.last_seen", "ga4.first_seen", "ga4.revenue", "ga4.sessions"),
     "audit": ("at",),
 }
-"""Paths by which pages filter and order, by collection; others work, and read every document.
+"""Paths by which pages order and filter, by collection. Others work, and read every document."""
+
+FILTERED: Final[Mapping[str, Sequence[str]]] = {
+    PROFILES: ("ga4.last_source", "ga4.country", "sync.state"),
+}
+"""Paths by which pages filter only: they have few values, so ordering by them tells little.
 
 The composition root adds `consent.<purpose>.state` for each purpose of the policy.
 """
@@ -186,8 +183,8 @@ class DocumentStore(Protocol):
     def merge(self, collection: str, rows: Sequence[Merge]) -> list[Outcome]:
         """Apply each row as `cdp.domain.merge` says; return an outcome for each, in order.
 
-        Every write or none, and each row against the document as it is then, so that of two
-        writers at once the newer one wins.
+        The rows hold owned fields, as `cdp.domain.payload` types them. Every write or none, and
+        each row against the document as it is then: of two writers at once the newer one wins.
         """
 
     def resolve(self, profile_id: str) -> str | None:
@@ -211,6 +208,9 @@ class DocumentStore(Protocol):
         return None
 
 
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+)
 _RESERVED: Final = re.compile(r"__.*__", re.DOTALL)
 _PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _COLLECTION: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -252,8 +252,13 @@ def encode(body: Mapping[str, Any]) -> str:
         InvalidDocument: over 1 MiB.
     """
     _check_value(body, MAX_DEPTH)
+    return encode_checked(body)
+
+
+def encode_checked(body: Mapping[str, Any]) -> str:
+    """Return JSON text as `encode` does, of a body whose values are known to be storable."""
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(body)
         size = len(text.encode())
     except ValueError:
         raise TypeError("not JSON: NaN, infinity or half a surrogate pair") from None

@@ -3,14 +3,15 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cdp.domain.merge import Merge, Outcome, merged, outcome
 from cdp.domain.payload import IDENTIFIER_TYPES
 from cdp.profiles.port import (
-    INDEXED,
+    FILTERED,
+    ORDERED,
     PROFILES,
     AlreadyExists,
     Conflict,
@@ -29,6 +30,7 @@ from cdp.profiles.port import (
     check_type,
     cursor,
     encode,
+    encode_checked,
     position,
 )
 from cdp.sqlite_file import SqliteFile
@@ -49,10 +51,11 @@ _MIGRATIONS: Final = (
     ),
 )
 
-# Up to so many documents that meet an equality, reading and sorting them all is quicker than
+# Up to so many documents that meet a condition, reading and sorting them all is quicker than
 # walking the index of the order until enough of them were met.
 _FEW: Final = 2_000
 
+_PRIMARY: Final = "sqlite_autoindex_document_1"  # SQLite's name for that of the primary key
 _PUT: Final = """
     insert into document (collection, id, version, body) values (?, ?, ?, ?)
     on conflict do update set version = excluded.version, body = excluded.body"""
@@ -66,12 +69,19 @@ Row = tuple[str, str, str]
 
 
 class SqliteDocuments(DocumentStore):
-    """Several processes and threads may use one file, each through an instance of any number."""
+    """Several processes and threads may use one file.
 
-    def __init__(self, path: Path, *, indexed: Mapping[str, Sequence[str]] = INDEXED) -> None:
-        self._indexed = {name: frozenset(paths) for name, paths in indexed.items()}
-        indexes = [_index(name, path) for name, paths in indexed.items() for path in paths]
-        self._file = SqliteFile(path, _MIGRATIONS, dict(indexes))
+    Args:
+        path: the file, made on first use.
+        filtered: paths of profiles by which pages filter, besides those the port declares.
+    """
+
+    def __init__(self, path: Path, *, filtered: Sequence[str] = ()) -> None:
+        indexes = [_index(name, p, "id") for name, paths in ORDERED.items() for p in paths]
+        indexes += [_index(name, p) for name, paths in FILTERED.items() for p in paths]
+        indexes += [_index(PROFILES, path) for path in filtered]
+        self._indexes = dict(indexes)
+        self._file = SqliteFile(path, _MIGRATIONS, self._indexes)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -113,15 +123,15 @@ class SqliteDocuments(DocumentStore):
             check_path(order_by)
         start = None if after is None else position(after, order_by, descending)
         with self._file.reading() as db:
-            plain = order_by is not None and not self._has_few(db, collection, where)
-            terms, values = _terms(where, plain=plain)
+            index = self._best_index(db, collection, where, order_by)
+            terms, values = _terms(where)
             ranges, order = _ranges(order_by, descending, start)
             rows: list[tuple[str, str, str, Any]] = []
             for beyond, bounds in ranges:
                 query = (
                     f"select id, version, body, {_value(order_by) if order_by else 'null'} "  # noqa: S608
-                    f"from document where collection = '{collection}'{terms}{beyond} "
-                    f"order by {order} limit ?"
+                    f'from document indexed by "{index}" '
+                    f"where collection = '{collection}'{terms}{beyond} order by {order} limit ?"
                 )
                 missing = limit + 1 - len(rows)
                 rows += db.execute(query, (*values, *bounds, missing)).fetchall()
@@ -135,7 +145,11 @@ class SqliteDocuments(DocumentStore):
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
         terms, values = _terms(where)
-        query = f"select count(*) from document where collection = '{collection}'{terms}"  # noqa: S608
+        index = next((name for name, _ in self._usable(collection, where)), _PRIMARY)
+        query = (
+            f'select count(*) from document indexed by "{index}" '  # noqa: S608
+            f"where collection = '{collection}'{terms}"
+        )
         with self._file.reading() as db:
             return int(db.execute(query, values).fetchone()[0])
 
@@ -167,7 +181,7 @@ class SqliteDocuments(DocumentStore):
                 if result is Outcome.WRITTEN:
                     document = merged(after.get(row.id), row)
                     try:
-                        texts[row.id] = encode(document)
+                        texts[row.id] = encode_checked(document)
                     except InvalidDocument:
                         result = Outcome.TOO_LARGE
                     else:
@@ -178,17 +192,32 @@ class SqliteDocuments(DocumentStore):
                 _index_identifiers(db, [(key, before.get(key), after[key]) for key in texts])
         return outcomes
 
-    def _has_few(self, db: sqlite3.Connection, collection: str, where: Sequence[Where]) -> bool:
-        """Whether an indexed equality is met by so few documents that they are best all read."""
-        indexed = self._indexed.get(collection, frozenset())
+    def _usable(self, collection: str, where: Sequence[Where]) -> Iterator[tuple[str, Where]]:
+        """Yield the conditions that an index can answer, each with its name."""
         for condition in where:
-            if condition.path in indexed and condition.op in {"==", "in"}:
-                term, values = _terms([condition])
-                query = f"select 1 from document where collection = '{collection}'{term} limit ?"  # noqa: S608
-                met = f"select count(*) from ({query})"  # noqa: S608
-                if db.execute(met, (*values, _FEW)).fetchone()[0] < _FEW:
-                    return True
-        return False
+            name = f"{collection}.{condition.path}"
+            if name in self._indexes and condition.op not in {"!=", "contains"}:
+                yield name, condition
+
+    def _best_index(
+        self,
+        db: sqlite3.Connection,
+        collection: str,
+        where: Sequence[Where],
+        order_by: str | None,
+    ) -> str:
+        """Return the index to walk: SQLite's planner keeps no statistics, and often sorts all."""
+        for name, condition in self._usable(collection, where):
+            term, values = _terms([condition])
+            query = (
+                f'select 1 from document indexed by "{name}" '  # noqa: S608
+                f"where collection = '{collection}'{term} limit ?"
+            )
+            met = f"select count(*) from ({query})"  # noqa: S608
+            if db.execute(met, (*values, _FEW)).fetchone()[0] < _FEW:
+                return name
+        ordered = f"{collection}.{order_by}"
+        return ordered if ordered in self._indexes else _PRIMARY
 
 
 def _apply(db: sqlite3.Connection, write: Write, text: str | None, version: str) -> None:
@@ -257,23 +286,22 @@ def _value(path: str) -> str:
     return f"json_extract(body, {_json_path(path)})"
 
 
-def _index(collection: str, path: str) -> tuple[str, str]:
-    check_collection(collection)
+def _index(collection: str, path: str, *ties: str) -> tuple[str, str]:
     check_path(path)
     name = f"{collection}.{path}"
-    columns = f"{_value(path)}, id"
+    columns = ", ".join([_value(path), *ties])
     return name, (
         f'create index if not exists "{name}" on document ({columns}) '
         f"where collection = '{collection}'"
     )
 
 
-def _terms(where: Iterable[Where], *, plain: bool = False) -> tuple[str, list[Any]]:
-    """Return SQL that holds where every condition does; *plain* keeps it off the indexes."""
+def _terms(where: Iterable[Where]) -> tuple[str, list[Any]]:
+    """Return SQL that holds where every condition does, and its values."""
     terms: list[str] = []
     values: list[Any] = []
     for condition in where:
-        value = ("+" if plain else "") + _value(condition.path)
+        value = _value(condition.path)
         path = _json_path(condition.path)
         given = condition.value
         if isinstance(given, list | tuple):
