@@ -2,4 +2,4 @@
 -- grain:   one row per identifier of the round
 -- params:  @round INT64
 insert into hooked (round, id, parent)
-select @round, id, parent from parent
+select @round, p.id, p.parent from parent as p

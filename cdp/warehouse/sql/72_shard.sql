@@ -8,8 +8,11 @@ select
   @seq as seq,
   e.payload_hash as `hash`,
   e.merged_into,
-  struct(p.consent, p.identifiers, p.contact, p.ga4, p.ads) as `set`,
-  array_concat(
+  if(e.state = 'gone', true, null) as gone,
+  if(
+    e.state = 'live', struct(p.consent, p.identifiers, p.contact, p.ga4, p.ads), null
+  ) as `set`,
+  if(e.state = 'live', array_concat(
     if(p.identifiers.user_id is null, ['identifiers.user_id'], []),
     if(p.identifiers.email is null, ['identifiers.email'], []),
     if(p.identifiers.phone is null, ['identifiers.phone'], []),
@@ -32,9 +35,8 @@ select
     if(p.ga4.country is null, ['ga4.country'], []),
     if(p.ga4.device is null, ['ga4.device'], []),
     if(p.ads.last_campaign is null, ['ads.last_campaign'], []),
-    if(p.ads.last_gclid is null, ['ads.last_gclid'], []),
-    if(p.profile_id is null, ['consent'], [])
-  ) as `unset`
+    if(p.ads.last_gclid is null, ['ads.last_gclid'], [])
+  ), null) as `unset`
 from export_row as e
 left join payload as p on p.profile_id = e.profile_id
 where e.bucket >= @from_bucket and e.bucket < @to_bucket
