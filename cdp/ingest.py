@@ -197,8 +197,10 @@ def parse_row(line: bytes | None, *, run: str, at: str) -> Merge:
         raise BadRow("not JSON") from None
     if not isinstance(row, dict):
         raise BadRow("not a JSON object")
-    # BigQuery leaves nulls out of its exports and has no null lists; other exporters write both.
-    row = {key: value for key, value in row.items() if value is not None and value != []}
+    # BigQuery leaves nulls out of its exports, other exporters write them; its lists are never null.
+    row = {key: value for key, value in row.items() if value is not None}
+    if row.get("unset") == []:
+        del row["unset"]
     profile_id = row.pop("profile_id", None)
     if not isinstance(profile_id, str):
         raise BadRow("no profile_id")
@@ -218,6 +220,9 @@ def _merge(profile_id: str, row: dict[str, Any], run: str, at: str) -> Merge:
     if seq is None or seq < 0:
         raise ValueError("seq takes an integer of 0 or more")
     delete, hash_ = row.pop("delete", False), row.pop("hash", None)
+    confirm = row.pop("confirm", False)
+    if not isinstance(confirm, bool):
+        raise ValueError("confirm takes true or false")  # noqa: TRY004 - a bad row, not a bug
     if delete is True and not row:
         return Merge(profile_id, seq, run, at, kind=Kind.DELETE)
     if not isinstance(hash_, str) or not hash_:
@@ -225,9 +230,11 @@ def _merge(profile_id: str, row: dict[str, Any], run: str, at: str) -> Merge:
     match delete, row:
         case False, {"merged_into": str(into), **rest} if not rest and into != profile_id:
             check_id(into)
-            return Merge(profile_id, seq, run, at, hash_, kind=Kind.MERGED, into=into)
+            return Merge(
+                profile_id, seq, run, at, hash_, kind=Kind.MERGED, into=into, confirm=confirm
+            )
         case False, {"gone": True, **rest} if not rest:
-            return Merge(profile_id, seq, run, at, hash_, kind=Kind.GONE)
+            return Merge(profile_id, seq, run, at, hash_, kind=Kind.GONE, confirm=confirm)
         case False, _ if row.keys() <= {"set", "unset"}:
             fields, unset = row.get("set", {}), row.get("unset", [])
         case _:
@@ -239,7 +246,8 @@ def _merge(profile_id: str, row: dict[str, Any], run: str, at: str) -> Merge:
         raise ValueError("set takes a map and unset a list")  # noqa: TRY004 - a bad row, not a bug
     if not all(isinstance(path, str) and owns(path) for path in unset):
         raise ValueError("unset takes paths that the platform owns")
-    return Merge(profile_id, seq, run, at, hash_, set=_typed(fields, ""), unset=unset)
+    fields = _typed(fields, "")
+    return Merge(profile_id, seq, run, at, hash_, set=fields, unset=unset, confirm=confirm)
 
 
 def _by_purpose(stated: Any) -> Any:

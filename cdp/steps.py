@@ -27,6 +27,8 @@ from cdp.warehouse.statements import statements
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000
+REJECTS_AT_MOST: Final = 1_000
+"""Rejected profiles a shard that are passed on by name; with more, the shard is delivered again."""
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
 
 
@@ -291,31 +293,45 @@ class Steps:
 
         Returns:
             `done`: every shard has a receipt or is given up; `complete`: and every row was
-            accepted; `settled_shards`: the parameter of the statement that confirms them.
+            accepted; `parameters` of the statement that confirms what was delivered.
         """
         del body
         manifest = self._manifest(run_id)
         receipts = self._receipts(run_id, manifest)
-        dead = self._dead(run_id)
-        clean = {
-            file["of_shard"]
-            for file in manifest["files"]
-            if (receipt := receipts.get(file["shard"])) and not receipt["rejected"]
-        }
-        unclean = {
-            file["of_shard"]
-            for file in manifest["files"]
-            if file["shard"] not in receipts or receipts[file["shard"]]["rejected"]
-        }
-        rows = sum(receipt["rows"] for receipt in receipts.values())
-        # No shard is -1: a list's first element tells its type.
-        settled = sorted(clean - unclean)
         missing = {file["shard"] for file in manifest["files"]} - receipts.keys()
-        return {
-            "done": missing <= dead.keys(),
-            "complete": not missing and not unclean and rows == manifest["rows"],
-            "settled_shards": query_parameter("settled_shards", settled or [-1]),
+        if not missing <= self._dead(run_id).keys():
+            return {"done": False, "complete": False, "parameters": []}
+        rejected = {
+            shard: self._rejected(run_id, shard)
+            for shard, receipt in receipts.items()
+            if receipt["rejected"]
         }
+        # A rejected row that does not tell its profile leaves its whole shard in doubt.
+        doubtful = {shard for shard, ids in rejected.items() if ids is None}
+        of_shard = {file["shard"]: file["of_shard"] for file in manifest["files"]}
+        open_shards = {of_shard[shard] for shard in missing | doubtful}
+        settled = sorted(set(of_shard.values()) - open_shards)
+        ids = [profile_id for found in rejected.values() for profile_id in found or ()]
+        return {
+            "done": True,
+            "complete": not missing and not rejected,
+            # No shard is -1: a list's first element tells its type.
+            "parameters": [
+                query_parameter("settled_shards", settled or [-1]),
+                query_parameter("rejected_ids", ids),
+            ],
+        }
+
+    def _rejected(self, run_id: str, shard: int) -> list[str] | None:
+        """Return the profiles of a shard's rejected rows; None where not all are told, or many."""
+        ids: list[str] = []
+        with self._objects.open(f"runs/{run_id}/rejected/{shard}.ndjson") as file:
+            for line in file:
+                profile_id = json.loads(line)["profile_id"]
+                if profile_id is None or len(ids) == REJECTS_AT_MOST:
+                    return None
+                ids.append(profile_id)
+        return ids
 
     def settle(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run: succeeded when every shard's receipt adds up to the manifest, else partial.

@@ -44,15 +44,22 @@ class Merge:
     unset: Collection[str] = ()
     kind: Kind = Kind.UPSERT
     into: str | None = None  # with MERGED: the id under which the profile lives on
+    confirm: bool = False  # an earlier delivery was never confirmed, and may still be under way
 
 
-_STATES: Final = {Kind.UPSERT: "live", Kind.DELETE: "deleted", Kind.MERGED: "merged", Kind.GONE: "gone"}
+_STATES: Final = {
+    Kind.UPSERT: "live",
+    Kind.DELETE: "deleted",
+    Kind.MERGED: "merged",
+    Kind.GONE: "gone",
+}
 
 
 def outcome(document: Mapping[str, Any] | None, row: Merge) -> Outcome:
     """Return what *row* does to *document*, of which only `sync` is read; None is no document.
 
-    The order is that of `seq`, whatever the order of arrival.
+    The order is that of `seq`, whatever the order of arrival. A row with `confirm` is written also
+    where nothing else changes: its `seq` keeps out what an earlier run may still deliver.
     """
     stamp = _map((document or {}).get("sync"))
     seq = stamp.get("seq")
@@ -62,7 +69,8 @@ def outcome(document: Mapping[str, Any] | None, row: Merge) -> Outcome:
         return Outcome.STALE
     same = (row.hash, _STATES[row.kind], row.into)
     stored = (stamp.get("hash"), stamp.get("state"), stamp.get("merged_into"))
-    return Outcome.UNCHANGED if same == stored else Outcome.WRITTEN
+    unchanged = same == stored and not (row.confirm and row.seq > seq)
+    return Outcome.UNCHANGED if unchanged else Outcome.WRITTEN
 
 
 def merged(document: Mapping[str, Any] | None, row: Merge) -> dict[str, Any]:

@@ -105,7 +105,12 @@ class LocalExecutions:
                 (id, after),
             ).fetchall()
         return [
-            Step(*row[:8], _time(row[8]), _time(row[9]) if row[9] else None, row[10])
+            Step(
+                *row[:8],
+                started_at=_time(row[8]),
+                ended_at=_time(row[9]) if row[9] else None,
+                exception=row[10],
+            )
             for row in rows
         ]
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Final
@@ -93,7 +94,7 @@ class FolderObjects(ObjectStore):
                 name = path.relative_to(self._root).as_posix()
                 if not file.startswith(".") and name.startswith(prefix):
                     with suppress(ObjectNotFound):  # deleted meanwhile
-                        found.append(_stored(name, path))
+                        found.append(replace(_stored(name, path), md5=_md5(path)))
         return sorted(found, key=lambda stored: stored.name)
 
     def delete(self, name: str) -> None:
@@ -133,6 +134,14 @@ def _stored(name: str, path: Path) -> Stored:
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectNotFound(f"there is no object {name!r}") from None
     return Stored(name, found.st_mtime_ns // 1000, found.st_size)
+
+
+def _md5(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    except FileNotFoundError:
+        raise ObjectNotFound(f"there is no object {path.name!r}") from None
 
 
 def _sync(folder: Path) -> None:

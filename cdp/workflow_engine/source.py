@@ -7,7 +7,7 @@ workflow has only JSON types, so the nodes are converted here. Source: "Data typ
 import re
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from cdp.workflow_engine.errors import WorkflowError
 from cdp.workflow_engine.values import LARGEST

@@ -3,7 +3,7 @@
 -- inputs:  events_*   the GA4 export
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
 --          @blocked, @not_user_id STRING: expressions over lower-case values
--- Export rows have no id. Rows that agree in day, stream, client, session, name, time and
+-- Export rows have no id. Rows that agree in day, stream, client, user, session, name, time and
 -- parameters, in whatever order, are one event told twice.
 begin transaction;
 
@@ -78,7 +78,8 @@ once as (
   select * from typed
   where true
   qualify row_number() over (
-    partition by event_date, stream_id, client_id, session_id, event_name, event_timestamp, parameters
+    partition by
+      event_date, stream_id, client_id, user_id, session_id, event_name, event_timestamp, parameters
   ) = 1
 )
 select

@@ -60,8 +60,10 @@ select
     to_json_string(consent), to_json_string(identifiers), to_json_string(contact),
     to_json_string(ga4), to_json_string(ads)
   ))) as payload_hash,
-  identifiers.user_id is not null or identifiers.email is not null
-    or identifiers.phone is not null or identifiers.client_id is not null
+  -- Not `identifiers.user_id is not null`: BigQuery stores a null array as an empty one.
+  identifiers.user_id[safe_offset(0)] is not null or identifiers.email[safe_offset(0)] is not null
+    or identifiers.phone[safe_offset(0)] is not null
+    or identifiers.client_id[safe_offset(0)] is not null
     or contact.email is not null or contact.phone is not null
     or ga4.first_seen is not null or ga4.last_seen is not null or ga4.sessions is not null
     or ads.last_campaign is not null or ads.last_gclid is not null as has_fields

@@ -2,14 +2,16 @@
 -- grain:   one row per profile to write
 -- inputs:  payload, published (what was delivered), identity_history
 -- params:  @full BOOL: every profile, changed or not
--- output:  bucket INT64 0..9999, even over profiles: shards are ranges of it
+-- output:  bucket INT64 0..9999, even over profiles: shards are ranges of it;
+--          confirm BOOL: an earlier delivery of the profile was never confirmed
 -- A profile whose last delivery was never confirmed counts as changed. One that lost every consent
 -- keeps its document, emptied, so that its `consent` goes on saying no.
 create or replace table export_row
 partition by range_bucket(bucket, generate_array(0, 10000, 100))
 as
 with changed as (
-  select p.profile_id, p.payload_hash, 'live' as state, cast(null as string) as merged_into
+  select p.profile_id, p.payload_hash, 'live' as state, cast(null as string) as merged_into,
+    coalesce(not q.settled, false) as confirm
   from payload as p
   left join published as q on q.profile_id = p.profile_id
   where (p.has_fields or q.profile_id is not null)
@@ -28,7 +30,8 @@ gone as (
     q.profile_id,
     to_hex(md5(concat('gone|', coalesce(h.to_id, '')))) as payload_hash,
     if(h.to_id is null, 'gone', 'merged') as state,
-    h.to_id as merged_into
+    h.to_id as merged_into,
+    not q.settled as confirm
   from published as q
   left join payload as p on p.profile_id = q.profile_id
   left join heir as h on h.from_id = q.profile_id
@@ -39,11 +42,11 @@ gone as (
     )
 ),
 every as (
-  select profile_id, payload_hash, state, merged_into from changed
+  select profile_id, payload_hash, state, merged_into, confirm from changed
   union all
-  select profile_id, payload_hash, state, merged_into from gone
+  select profile_id, payload_hash, state, merged_into, confirm from gone
 )
 select
   mod(cast(concat('0x', substr(to_hex(sha256(profile_id)), 1, 15)) as int64), 10000) as bucket,
-  profile_id, payload_hash, state, merged_into
+  profile_id, payload_hash, state, merged_into, confirm
 from every

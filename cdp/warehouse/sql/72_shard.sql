@@ -3,20 +3,22 @@
 -- inputs:  export_row, payload
 -- params:  @from_bucket, @to_bucket, @seq INT64
 -- output:  unset ARRAY<STRING>: owned fields that the profile does not have, or not any more
+-- BigQuery stores a null array as an empty one: only an element tells that there is something.
 select
   e.profile_id,
   @seq as seq,
   e.payload_hash as `hash`,
+  e.confirm,
   e.merged_into,
   if(e.state = 'gone', true, null) as gone,
   if(
     e.state = 'live', struct(p.consent, p.identifiers, p.contact, p.ga4, p.ads), null
   ) as `set`,
   if(e.state = 'live', array_concat(
-    if(p.identifiers.user_id is null, ['identifiers.user_id'], []),
-    if(p.identifiers.email is null, ['identifiers.email'], []),
-    if(p.identifiers.phone is null, ['identifiers.phone'], []),
-    if(p.identifiers.client_id is null, ['identifiers.client_id'], []),
+    if(p.identifiers.user_id[safe_offset(0)] is null, ['identifiers.user_id'], []),
+    if(p.identifiers.email[safe_offset(0)] is null, ['identifiers.email'], []),
+    if(p.identifiers.phone[safe_offset(0)] is null, ['identifiers.phone'], []),
+    if(p.identifiers.client_id[safe_offset(0)] is null, ['identifiers.client_id'], []),
     if(p.contact.email is null, ['contact.email'], []),
     if(p.contact.email_valid is null, ['contact.email_valid'], []),
     if(p.contact.phone is null, ['contact.phone'], []),

@@ -4,7 +4,8 @@
 -- params:  @analytics_states ARRAY<STRING>, @purchase_events ARRAY<STRING>
 -- units:   revenue in the property's currency, as the events state it; engagement_ms milliseconds
 with measured as (
-  select * from session_day where analytics in unnest(@analytics_states)
+  select client_key, session_id, engaged, engagement_ms
+  from session_day where analytics in unnest(@analytics_states)
 ),
 per_session as (
   select client_key, session_id, logical_or(engaged) as engaged
