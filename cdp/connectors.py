@@ -3,7 +3,6 @@
 Each takes the arguments that the connector of that name takes, and answers in Google's shape.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -64,16 +63,15 @@ def steps_over(
     return http
 
 
-def _get_object(objects: ObjectStore, args: Mapping[str, Any]) -> Any:
+def _get_object(objects: ObjectStore, args: Mapping[str, Any]) -> str:
     name = unquote(args["object"])
     if args.get("alt") != "media":
         raise CallError(400, "only alt: media is answered here", ["HttpError"])
     try:
         with objects.open(name) as file:
-            content = file.read()
+            return file.read().decode()
     except ObjectNotFound as error:
         raise CallError(404, str(error), ["HttpError"]) from error
-    return json.loads(content) if name.endswith(".json") else content.decode()
 
 
 def _insert_job(

@@ -20,6 +20,7 @@ from cdp.domain.policy import Policy
 from cdp.executions.local import Heartbeat, LocalExecutions, hold
 from cdp.executions.port import Execution, State
 from cdp.objects.folder import FolderObjects
+from cdp.objects.port import ObjectExists
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import Delivery, LocalQueue
 from cdp.runs import Runs
@@ -191,13 +192,15 @@ class Platform:
         )
 
     def _release(self) -> str:
-        """Store the release's statements for the workflow, and return the object's name."""
+        """Store the release's statements for the workflow, and return their folder."""
         from cdp.warehouse.statements import statements  # noqa: PLC0415
 
-        content = json.dumps(statements()).encode()
-        name = f"release/{hashlib.sha256(content).hexdigest()[:16]}.json"
-        self.objects.put(name, content)
-        return name
+        texts = statements()
+        digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+        for name, text in texts.items():
+            with suppress(ObjectExists):
+                self.objects.put(f"release/{digest}/{name}.sql", text.encode(), if_absent=True)
+        return f"release/{digest}"
 
     def _salt(self) -> str:
         """Return the secret that profile ids are made with; made once, readable by its owner."""

@@ -3,8 +3,9 @@
 `python -m cdp doctor` prints them with where each came from.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
@@ -71,7 +72,7 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
             raise ValueError("use an IANA time zone such as Europe/Berlin") from None
         return value
 
@@ -93,11 +94,30 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             lines = [
-                f"CDP_{'_'.join(map(str, e['loc'])).upper()} is {e['input']!r}: {_reason(e['msg'])}"
+                f"CDP_{str(e['loc'][0]).upper()} is {str(e['input'])!r}; {_reason(e)}"
                 for e in error.errors()
             ]
             raise SettingsError("\n".join(lines)) from None
 
 
-def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input should be ")
+def _reason(error: Mapping[str, Any]) -> str:
+    """Return what the setting takes."""
+    if error["type"] == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    field = Settings.model_fields[str(error["loc"][0])]
+    bounds: dict[str, Any] = {}
+    for rule in field.metadata:
+        bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
+    if field.annotation in (int, float):
+        number = "a whole number" if field.annotation is int else "a number"
+        most = f" to {bounds['le']}" if "le" in bounds else " upwards"
+        return f"set it to {number} from {bounds['ge']}{most}"
+    if error["type"] == "literal_error":
+        return f"set it to {error['ctx']['expected']}, or unset it"
+    return _TAKES.get(str(error["loc"][0]), str(error["msg"]))
+
+
+_TAKES: Final[Mapping[str, str]] = {
+    "property": "set it to 1 to 64 letters, digits, - and _",
+    "memory_limit": "set it to a number and MB or GB, such as 512MB or 1.5GB",
+}

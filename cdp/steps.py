@@ -24,6 +24,7 @@ from cdp.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import query_parameter
 from cdp.warehouse.statements import statements
+from cdp.workflow_engine import describe
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000
@@ -369,9 +370,7 @@ class Steps:
 
     def fail(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run as failed, with the error in words."""
-        error = (body or {}).get("error")
-        message = error.get("message") if isinstance(error, dict) else error
-        self._runs.end(run_id, "failed", {"error": str(message or error)})
+        self._runs.end(run_id, "failed", {"error": describe((body or {}).get("error"))})
         return {}
 
     # --- documents --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from cdp.workflow_engine.errors import (
     WorkflowCancelled,
     WorkflowError,
     WorkflowFailure,
+    describe,
 )
 from cdp.workflow_engine.http_call import http_over_requests
 from cdp.workflow_engine.interpreter import Interpreter
@@ -27,6 +28,7 @@ __all__ = [
     "WorkflowCancelled",
     "WorkflowError",
     "WorkflowFailure",
+    "describe",
     "http_over_requests",
     "load",
 ]

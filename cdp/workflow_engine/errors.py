@@ -67,5 +67,9 @@ def describe(error: Any) -> str:
         return error
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         code = error.get("code")
-        return error["message"] if code is None else f"{error['message']} (code {code})"
+        text = error["message"] if code is None else f"{error['message']} (code {code})"
+        match error.get("branches"):
+            case [{"error": {"payload": first}}, *_]:  # what went wrong is told below, not here
+                return f"{text}: {describe(first)}"
+        return str(text)
     return json.dumps(error, ensure_ascii=False, default=repr)
