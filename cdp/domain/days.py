@@ -10,7 +10,7 @@ from typing import Final
 FINAL_AFTER: Final = timedelta(days=3)
 """Google may rewrite a daily table for this long. Source: Google Analytics help 7029846."""
 
-_SUFFIX: Final = re.compile(r"(?:(intraday|fresh)_)?(\d{8})")
+_SUFFIX: Final = re.compile(r"(?:(intraday|fresh)_)?([0-9]{8})")
 
 
 class Kind(StrEnum):

@@ -4,14 +4,24 @@ A TOML file; every wrong value is refused with its name, its line and what is ac
 """
 
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cdp.domain.errors import CdpError
 from cdp.domain.payload import FIELDS, IDENTIFIER_TYPES
@@ -19,6 +29,21 @@ from cdp.domain.payload import FIELDS, IDENTIFIER_TYPES
 Answer = Literal["granted", "denied"]
 IdentifierType = Literal["user_id", "email", "phone", "client_id"]
 PurposeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+_SHIPS: Final = "the policy that ships"
+
+# What Python's expressions have and RE2, which the warehouse uses, has not.
+_NOT_RE2: Final[Mapping[str, str]] = {
+    r"\(\?<?[=!]": "look-around",
+    r"\\[1-9]|\(\?P=": "a backreference",
+    r"\(\?>": "an atomic group",
+    r"\(\?\(": "a condition",
+    r"\(\?#": "a comment",
+    r"[*+?}]\+": "a possessive repetition",
+    r"\(\?[ims-]*[aLux]": "a flag other than i, m and s",
+    r"\\[ZuUN]": "an escape that only Python knows",
+    r"\{(?:\d+,)?0*(?:[2-9]\d{3}|1(?!000\b)\d{3}|\d{5,})\b": "more than 1000 repetitions",
+}
 
 
 class PolicyError(CdpError):
@@ -29,12 +54,25 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _pair(value: str) -> str:
+    left, _, right = value.partition(".")
+    if left not in IDENTIFIER_TYPES or right not in IDENTIFIER_TYPES or left == right:
+        raise ValueError(
+            f"no pair of types; write two different ones of {', '.join(IDENTIFIER_TYPES)}, "
+            'such as "client_id.user_id"'
+        )
+    return value
+
+
+Pair = Annotated[str, AfterValidator(_pair)]
+
+
 class Identifiers(_Table):
     priority: tuple[IdentifierType, ...]
     blocked: tuple[str, ...]
     blocked_patterns: tuple[str, ...]
     not_a_user_id: tuple[str, ...]
-    kept: Annotated[int, Field(ge=1, le=1000)]
+    kept: Annotated[int, Field(strict=True, ge=1, le=1000)]
 
     @field_validator("priority")
     @classmethod
@@ -53,6 +91,9 @@ class Identifiers(_Table):
                 raise ValueError(
                     f"{pattern!r} is not a regular expression ({error}); use RE2 syntax"
                 ) from None
+            foreign = _foreign(pattern)
+            if foreign:
+                raise ValueError(f"{pattern!r} has {foreign}, which RE2 has not; write it without")
         return value
 
 
@@ -79,70 +120,66 @@ class Policy(_Table):
     """A policy in force; `digest` names its content."""
 
     identifiers: Identifiers
-    limits: Mapping[str, Annotated[int, Field(ge=1, le=1_000_000)]]
+    limits: Mapping[Pair, Annotated[int, Field(strict=True, ge=1, le=1_000_000)]]
     purposes: Annotated[Mapping[PurposeName, Purpose], Field(min_length=1, max_length=20)]
     linking: Linking
     decisions: Decisions
     events: Events
     fields: Mapping[str, str]
-    source: Annotated[str, Field(exclude=True)] = "the policy that ships"
-
-    @field_validator("limits")
-    @classmethod
-    def _known_pairs(cls, value: Mapping[str, int]) -> Mapping[str, int]:
-        for pair in value:
-            left, _, right = pair.partition(".")
-            if left not in IDENTIFIER_TYPES or right not in IDENTIFIER_TYPES or left == right:
-                raise ValueError(
-                    f"{pair!r} is not a pair of types; write two different ones of "
-                    f'{", ".join(IDENTIFIER_TYPES)}, such as "client_id.user_id"'
-                )
-        return value
+    _source: str = PrivateAttr(default=_SHIPS)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        wrong = [*self._wrong_fields()]
+        if self.linking.purpose not in self.purposes:
+            wrong.append(f"linking.purpose: {self._no_purpose(self.linking.purpose)}")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+    def _wrong_fields(self) -> list[str]:
+        wrong = []
         groups = {path.rpartition(".")[0] for path in FIELDS}
         for field, purpose in self.fields.items():
             if field not in FIELDS and field not in groups:
                 known = ", ".join(sorted({*groups, *FIELDS}))
-                raise ValueError(f"fields.{field}: no such field; known are {known}")
+                wrong.append(f"fields.{field}: no such field; known are {known}")
             if purpose not in self.purposes:
-                raise ValueError(
-                    f"fields.{field}: {purpose!r} is no purpose; declared are "
-                    f"{', '.join(self.purposes)}"
-                )
-        for field in FIELDS:
-            self.purpose_of(field)
-        if self.linking.purpose not in self.purposes:
-            raise ValueError(
-                f"linking.purpose: {self.linking.purpose!r} is no purpose; declared are "
-                f"{', '.join(self.purposes)}"
-            )
-        return self
+                wrong.append(f"fields.{field}: {self._no_purpose(purpose)}")
+        for group in sorted(groups - self.fields.keys()):
+            bare = [f for f in FIELDS if f.startswith(f"{group}.") and f not in self.fields]
+            if bare:
+                wrong.append(f'fields: no purpose permits {", ".join(bare)}; add "{group}"')
+        return wrong
+
+    def _no_purpose(self, name: str) -> str:
+        return f"{name!r} is no purpose; declared are {', '.join(self.purposes)}"
+
+    @property
+    def source(self) -> str:
+        """Where the policy was read from, in words."""
+        return self._source
 
     def purpose_of(self, path: str) -> str:
         """Return the purpose that permits the field *path*: its own line, else its group's.
 
-        Raises:
-            ValueError: no line of `[fields]` covers it; a field without a purpose is refused
-                rather than delivered.
+        Every field has one: a policy that leaves one without a purpose is refused.
         """
-        group = path.rpartition(".")[0]
-        purpose = self.fields.get(path) or self.fields.get(group)
-        if purpose is None:
-            raise ValueError(f'fields: no purpose permits {path}; add "{path}" or "{group}"')
-        return purpose
+        return self.fields.get(path) or self.fields[path.rpartition(".")[0]]
 
     @property
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that change with the policy's content."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Return 16 hexadecimal digits that change with what the policy means, not how it reads."""
+        content = self.model_dump(mode="json")
+        for table, names in _SETS.items():
+            for name in names:
+                content[table][name] = sorted(set(content[table][name]))
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def blocked_pattern(self) -> str:
         """Return one RE2 expression that matches every blocked value in lower case, as a whole."""
-        return _any_of(
-            [*map(re.escape, self.identifiers.blocked)], self.identifiers.blocked_patterns
-        )
+        blocked = [re.escape(value.strip().lower()) for value in self.identifiers.blocked]
+        return _any_of(blocked, self.identifiers.blocked_patterns)
 
     def not_a_user_id_pattern(self) -> str:
         """Return one RE2 expression that matches what no user id is, as a whole, in lower case."""
@@ -153,24 +190,55 @@ class Policy(_Table):
         """Read the policy at *path*, or the one that ships.
 
         Raises:
-            PolicyError: not TOML, or a wrong value.
+            PolicyError: cannot be read, not TOML, or a wrong value.
         """
         if path is None:
-            text = resources.files("cdp.domain").joinpath("policy.toml").read_text("utf-8")
-        else:
+            return cls.parse(_shipped(), _SHIPS)
+        try:
             text = path.read_text("utf-8")
-        name = str(path) if path else "the policy that ships"
-        return cls.parse(text, name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise PolicyError(f"{path} cannot be read: {error}; CDP_POLICY names it") from None
+        return cls.parse(text, str(path))
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
         """Return the policy that *text* spells; *name* is said in errors."""
         try:
-            return cls.model_validate({**tomllib.loads(text), "source": name})
+            policy = cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise PolicyError(f"{name} is not TOML: {error}") from None
         except ValidationError as error:
-            raise PolicyError("\n".join(_line(name, text, e) for e in error.errors())) from None
+            lines = [line for e in error.errors() for line in _lines(name, text, e)]
+            raise PolicyError("\n".join(lines)) from None
+        policy._source = name
+        return policy
+
+
+_TABLES: Final[Mapping[str, type[_Table]]] = {
+    "identifiers": Identifiers,
+    "purposes": Purpose,
+    "linking": Linking,
+    "decisions": Decisions,
+    "events": Events,
+}
+_SETS: Final[Mapping[str, Sequence[str]]] = {
+    "identifiers": ("blocked", "blocked_patterns", "not_a_user_id"),
+    "decisions": ("explicit",),
+    "events": ("leads", "purchases"),
+}
+"""Lists whose order means nothing."""
+
+
+def _shipped() -> str:
+    return resources.files("cdp.domain").joinpath("policy.toml").read_text("utf-8")
+
+
+def _foreign(pattern: str) -> str | None:
+    """Return what in *pattern* RE2 does not know, or None."""
+    text = pattern.replace("\\\\", "_")  # an escaped backslash escapes nothing itself
+    text = re.sub(r"(?<!\\)\[\^?\]?(?:\\.|[^\]\\])*\]", "_", text)
+    text = re.sub(r"\\[^1-9ZuUN]", "_", text)
+    return next((words for found, words in _NOT_RE2.items() if re.search(found, text)), None)
 
 
 def _any_of(escaped: Sequence[str], patterns: Sequence[str]) -> str:
@@ -179,15 +247,77 @@ def _any_of(escaped: Sequence[str], patterns: Sequence[str]) -> str:
     return "^(?:" + "|".join(f"(?:{part})" for part in parts) + ")$"
 
 
-def _line(name: str, text: str, error: Mapping[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
+def _lines(name: str, text: str, error: Mapping[str, Any]) -> list[str]:
+    """Return what a wrong value is told: file, line, name and what is accepted."""
     path = [str(part) for part in error["loc"] if part != "[key]"]
-    if not path:  # a rule over several tables names its field itself
-        head, _, rest = message.partition(": ")
-        table, _, key = head.partition(".")
-        path, message = [table, *([key] if key else [])], rest or message
-    given = "" if error["type"] in {"missing", "value_error"} else f" (given: {error['input']!r})"
-    return f"{name}, line {_find(text, path)}: {'.'.join(path)}: {message}{given}"
+    if path:
+        return [f"{name}, line {_find(text, path)}: {'.'.join(path)}: {_told(error, path)}"]
+    lines = []
+    for rule in str(error["msg"]).removeprefix("Value error, ").split("\n"):
+        # A rule over several tables names its field itself.
+        where, _, message = rule.partition(": ")
+        table, _, key = where.partition(".")
+        lines.append(
+            f"{name}, line {_find(text, [table, key] if key else [table])}: {where}: {message}"
+        )
+    return lines
+
+
+def _told(error: Mapping[str, Any], path: Sequence[str]) -> str:
+    given = error["input"]
+    about = error.get("ctx", {})
+    match error["type"]:
+        case "value_error":
+            told = str(error["msg"]).removeprefix("Value error, ")
+        case "missing":
+            told = f"missing; add it, e.g. {_example(path)}"
+        case "extra_forbidden":
+            model = Policy if len(path) == 1 else _TABLES[path[0]]
+            told = f"unknown key; known are {', '.join(model.model_fields)}"
+        case "too_short":
+            told = "declare at least one"
+        case "too_long":
+            told = f"declare at most {about['max_length']}"
+        case "string_pattern_mismatch":
+            told = f"{given!r} names no purpose; take 1 to 32 of a-z, 0-9 and _, a letter first"
+        case "literal_error":
+            told = f"takes {about['expected']} (given: {given!r})"
+        case type_:
+            told = f"takes {_takes(type_, path)} (given: {given!r:.80})"
+            if isinstance(given, dict):  # `client_id.user_id = 1`: a table in a table
+                told += "; put quotes around a name with a dot in it"
+    return told
+
+
+def _takes(type_: str, path: Sequence[str]) -> str:
+    takes = _TAKES.get(type_, "another type of value")
+    if takes == _NUMBER:
+        takes += f" from 1 to {1000 if path[0] == 'identifiers' else 1_000_000}"
+    return takes
+
+
+_NUMBER: Final = "a whole number"
+_TAKES: Final[Mapping[str, str]] = {
+    "int_type": _NUMBER,
+    "greater_than_equal": _NUMBER,
+    "less_than_equal": _NUMBER,
+    "string_type": "text in quotes",
+    "tuple_type": "a list",
+    "model_type": "a table",
+    "mapping_type": "a table",
+}
+
+
+def _example(path: Sequence[str]) -> str:
+    """Return how the policy that ships spells *path*."""
+    value: Any = tomllib.loads(_shipped())
+    for part in path:
+        # Any purpose stands for one that the file names.
+        value = value.get(part) or next(iter(value.values()))
+    if isinstance(value, dict):
+        return f"[{'.'.join(path)}] as in the policy that ships"
+    shown = value[:3] if isinstance(value, list) and path[-1] != "priority" else value
+    return f"{path[-1]} = {json.dumps(shown)}"
 
 
 def _find(text: str, path: Sequence[str]) -> int:
@@ -197,7 +327,7 @@ def _find(text: str, path: Sequence[str]) -> int:
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.strip()
         if content.startswith("["):
-            table = _keys(content.strip("[] "))
+            table = _keys(content.partition("]")[0])
             here = table
         elif "=" in content and not content.startswith("#"):
             here = [*table, *_keys(content.partition("=")[0])]

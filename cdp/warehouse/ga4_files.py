@@ -1,17 +1,22 @@
 """GA4 export files → the export's tables, one Parquet file a table.
 
-Everything is checked before anything is kept: a call either loads all of its files or changes
-nothing. A table is written beside its place and renamed into it.
+A call loads all of its files or changes nothing: each table is written beside its place in one
+pass over the input, checked there, and all of them are renamed into place at the end.
 """
 
+import glob
+import hashlib
 import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import cache
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,16 +26,31 @@ from sqlglot import exp
 
 from cdp.domain.days import ExportTable, Kind, parse_suffix, suffix_of
 from cdp.domain.errors import InputError
-from cdp.warehouse.sources import Source, digest, find_sources, first_line, sync
+from cdp.warehouse.sources import (
+    Source,
+    connect,
+    digest,
+    find_sources,
+    first_line,
+    literal,
+    move,
+    sync,
+    workplace,
+)
 
 _REQUIRED: Final = ("event_date", "event_timestamp", "event_name", "event_params", "user_pseudo_id")
+_NEVER_NULL: Final = _REQUIRED[:3]
 _TABLE: Final = re.compile(r"events_(?:([a-z]+)_)?(\d{8})(?!\d)")
 _OTHER_TABLE: Final = re.compile(r"(?:pseudonymous_)?users_\d{8}")
+# JSON leaves nulls out: one record does not show every column.
+_RECORDS_LOOKED_AT: Final = 1000
+# Readers share a file's row groups among their threads; a day has some 70,000 rows.
+_ROW_GROUP: Final = 20_480
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One table or file that was loaded; `unknown` are columns that were left out."""
+    """One table that was loaded; `unknown` are columns and fields that were left out."""
 
     name: str
     rows: int
@@ -38,20 +58,51 @@ class Loaded:
     unknown: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A table that is checked and ready for its place; no file where the place holds it already."""
+
+    suffix: str
+    file: Path | None
+    version: str
+    rows: int
+    unknown: tuple[str, ...]
+    source: Path
+
+
 def export_files(raw: Path) -> list[tuple[ExportTable, Path]]:
-    """Return the export's tables below the folder *raw*, with their files."""
-    found = []
-    for file in sorted(raw.glob("events_*.parquet")):
-        with duckdb.connect() as db:
+    """Return the export's tables below the folder *raw*, with their files.
+
+    Raises:
+        InputError: a file there is damaged, or was not written by `load_ga4`.
+    """
+    files = sorted(raw.glob("events_*.parquet"))
+    if not files:
+        return []
+    query = (
+        "SELECT file_name, num_rows, decode(value) "
+        "FROM parquet_file_metadata($files) JOIN parquet_kv_metadata($files) USING (file_name) "
+        "WHERE decode(key) = 'cdp_version'"
+    )
+    with duckdb.connect() as db:
+        try:
             rows = db.execute(
-                "SELECT decode(key), decode(value) FROM parquet_kv_metadata(?) "
-                "WHERE decode(key) IN ('cdp_version', 'cdp_rows')",
-                [str(file)],
+                query, {"files": [glob.escape(str(file)) for file in files]}
             ).fetchall()
-        told = dict(rows)
-        suffix = file.stem.removeprefix("events_")
-        found.append((ExportTable(suffix, told["cdp_version"], int(told["cdp_rows"])), file))
-    return found
+        except duckdb.Error as error:
+            raise InputError(
+                f"{raw}: a table cannot be read ({first_line(error)}); load its day again"
+            ) from None
+    found = {Path(name): (count, version) for name, count, version in rows}
+    tables = []
+    for file in files:
+        if file not in found:
+            raise InputError(
+                f"{file}: not a table that was loaded; move it elsewhere and load it from there"
+            )
+        count, version = found[file]
+        tables.append((ExportTable(file.stem.removeprefix("events_"), version, count), file))
+    return tables
 
 
 def load_ga4(
@@ -60,6 +111,8 @@ def load_ga4(
     *,
     day: date | None = None,
     kind: Kind | None = None,
+    memory_limit: str = "1GB",
+    threads: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Loaded]:
     """Load GA4 export files below the folder *raw*; a day that is loaded again is replaced.
@@ -68,7 +121,9 @@ def load_ga4(
         paths: files, or folders of files: Parquet, NDJSON (plain or .gz) or the console's JSON.
             Files of one day and kind in one call form that day's table together.
         day, kind: for files whose names do not tell; without *day*, each row's own date decides.
-        progress: told each table's name before it is written.
+        memory_limit: DuckDB spills to a folder below *raw* beyond it.
+        threads: 0 for all cores.
+        progress: told each table's name before it is written, from the thread that writes it.
 
     Raises:
         InputError: names file and line; nothing was changed.
@@ -76,29 +131,56 @@ def load_ga4(
     groups: dict[str | None, list[Source]] = defaultdict(list)
     for source in find_sources(paths, ("parquet", "ndjson", "array")):
         groups[_suffix_of_file(source.path, day, kind)].append(source)
-    raw.mkdir(parents=True, exist_ok=True)
-    written: list[tuple[Path, Path, Loaded]] = []
-    try:
-        for suffix, sources in sorted(groups.items(), key=lambda item: item[0] or ""):
-            written += _write_days(raw, suffix, kind, sources, progress)
-        for temporary, place, _ in written:
-            temporary.replace(place)
+    ordered = sorted(groups.items(), key=lambda item: item[0] or "")
+    threads = threads or os.cpu_count() or 1
+    with workplace(raw) as scratch:
+        held: dict[str, ExportTable] = {}
+        with suppress(InputError):  # a damaged table is no reason not to load it again
+            held = {table.suffix: table for table, _ in export_files(raw)}
+        with (
+            connect(scratch, memory_limit, threads, ordered=False) as db,
+            # DuckDB writes one file with few threads; several files keep all of them busy.
+            ThreadPoolExecutor(min(threads, len(ordered))) as pool,
+        ):
+            loads = [
+                pool.submit(
+                    _Group(db.cursor(), scratch, str(number), sources, progress).write,
+                    suffix,
+                    kind,
+                    held,
+                )
+                for number, (suffix, sources) in enumerate(ordered)
+            ]
+            try:
+                written = [table for load in loads for table in load.result()]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        _refuse_twice(written)
+        for table in written:
+            if table.file is not None:
+                move(table.file, raw / f"events_{table.suffix}.parquet")
         sync(raw)
-    finally:
-        for temporary, _, _ in written:
-            temporary.unlink(missing_ok=True)
-    return [loaded for _, _, loaded in written]
+    before = {suffix: table.version for suffix, table in held.items()}
+    return [
+        Loaded(f"events_{t.suffix}", t.rows, before.get(t.suffix) == t.version, t.unknown)
+        for t in written
+    ]
 
 
 @cache
 def ga4_schema() -> Mapping[str, exp.DataType]:
     """Return the export's columns and types, as of July 2026."""
-    text = resources.files("cdp.warehouse").joinpath("ga4_events.sql").read_text("utf-8")
-    tree = sqlglot.parse_one(text, dialect="bigquery")
-    return {column.name: column.args["kind"] for column in tree.find_all(exp.ColumnDef)}
+    table = sqlglot.parse_one(_schema_text(), dialect="bigquery").this
+    return {column.name: column.args["kind"] for column in table.expressions}
 
 
-def _duck_types() -> dict[str, str]:
+def _schema_text() -> str:
+    return resources.files("cdp.warehouse").joinpath("ga4_events.sql").read_text("utf-8")
+
+
+@cache
+def _duck_types() -> Mapping[str, str]:
     return {name: kind.sql("duckdb") for name, kind in ga4_schema().items()}
 
 
@@ -129,184 +211,371 @@ def _suffix_of_file(path: Path, day: date | None, kind: Kind | None) -> str | No
     return suffix_of(kind or told_kind, day or told_day)
 
 
-def _write_days(
-    raw: Path,
-    suffix: str | None,
-    kind: Kind | None,
-    sources: Sequence[Source],
-    progress: Callable[[str], None],
-) -> list[tuple[Path, Path, Loaded]]:
-    """Write the tables of *sources* beside their places; return (temporary, place, loaded)."""
-    types = _duck_types()
-    with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
-        selects, unknown = [], set[str]()
-        for source in sources:
-            have = _columns(db, source, types)
-            unknown |= have - types.keys()
-            selects.append(_typed_select(source, have, types))
-        if suffix is None:
-            assert kind is not None
-            days = [row[0] for row in _days_of(db, sources, selects)]
-            targets = [(suffix_of(kind, parsed), f"{parsed:%Y%m%d}") for parsed in days]
-        else:
-            targets = [(suffix, suffix[-8:])]
-        for source, select in zip(sources, selects, strict=True):
-            _check_rows(db, source, select, None if suffix is None else suffix[-8:])
-        version = digest(source.path for source in sources)
-        written = []
-        for target, day_text in targets:
-            progress(f"events_{target}")
-            place = raw / f"events_{target}.parquet"
-            temporary = raw / f".events_{target}.{os.getpid()}.new"
-            union = " UNION ALL ".join(
-                f"(SELECT * FROM ({select}) WHERE event_date = '{day_text}')" for select in selects
+def _refuse_twice(tables: Iterable[_Written]) -> None:
+    """Raise where rows told one table and a file's name the same: one would replace the other."""
+    seen: dict[str, Path] = {}
+    for table in tables:
+        other = seen.setdefault(table.suffix, table.source)
+        if other != table.source:
+            raise InputError(
+                f"{other}: has rows of events_{table.suffix}, which {table.source} is named after; "
+                "name both files after their tables, or neither"
             )
-            rows = db.execute(f"SELECT count(*) FROM ({union})").fetchone()
-            assert rows is not None
-            name = exp.Literal.string(str(temporary)).sql("duckdb")
-            db.execute(
-                f"COPY ({union}) TO {name} (FORMAT parquet, COMPRESSION zstd, "
-                f"KV_METADATA {{cdp_version: '{version}', cdp_rows: '{rows[0]}'}})"
-            )
-            sync(temporary)
-            before = {table.suffix: table.version for table, _ in export_files(raw)}
-            loaded = Loaded(
-                f"events_{target}", rows[0], before.get(target) == version, tuple(sorted(unknown))
-            )
-            written.append((temporary, place, loaded))
-    return written
 
 
-def _columns(db: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str]) -> set[str]:
-    """Return the columns of *source*; its required ones are there.
+class _Group:
+    """The sources of one table, or of several where the rows' dates decide."""
+
+    def __init__(
+        self,
+        db: duckdb.DuckDBPyConnection,
+        scratch: Path,
+        name: str,
+        sources: Sequence[Source],
+        progress: Callable[[str], None],
+    ) -> None:
+        self._db = db
+        self._scratch = scratch
+        self._name = name
+        self._sources = sources
+        self._progress = progress
+
+    def write(
+        self, suffix: str | None, kind: Kind | None, held: Mapping[str, ExportTable]
+    ) -> list[_Written]:
+        """Write the tables beside their places.
+
+        Raises:
+            InputError: names file and line.
+        """
+        unknown, selects = set[str](), []
+        for source in self._sources:
+            select, left_out = _select(self._db, source)
+            selects.append(select)
+            unknown |= left_out
+        version = self._version(by_rows=suffix is None)
+        left_out_of_all = tuple(sorted(unknown))
+        first = self._sources[0].path
+        if suffix is not None and suffix in held and held[suffix].version == version:
+            # These very files were checked when they were loaded as this very table.
+            self._progress(f"events_{suffix}")
+            return [_Written(suffix, None, version, held[suffix].rows, left_out_of_all, first)]
+        if suffix is not None:
+            self._progress(f"events_{suffix}")
+        staged = self._scratch / f"{self._name}.parquet"
+        rows = self._stage(selects, staged, version)
+        self._check(staged, None if suffix is None else parse_suffix(suffix)[1])
+        if suffix is not None:
+            return [_Written(suffix, staged, version, rows, left_out_of_all, first)]
+        assert kind is not None
+        tables = []
+        for text in self._days(staged):
+            target = suffix_of(kind, _day(text))
+            self._progress(f"events_{target}")
+            file = self._scratch / f"{self._name}.{text}.parquet"
+            select = (
+                f"SELECT * FROM {Source(staged, 'parquet').reader({})} WHERE event_date = '{text}'"
+            )
+            count = _copy(self._db, select, file, version)
+            tables.append(_Written(target, file, version, count, left_out_of_all, first))
+        return tables
+
+    def _version(self, *, by_rows: bool) -> str:
+        # With the schema, so that a newer one writes the columns that an older one left out.
+        version = digest(source.path for source in self._sources)
+        parts = [version, _schema_text(), "by rows" if by_rows else "by name"]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def _stage(self, selects: Sequence[str], file: Path, version: str) -> int:
+        try:
+            return _copy(self._db, " UNION ALL ".join(selects), file, version)
+        except duckdb.Error as error:
+            for source, select in zip(self._sources, selects, strict=True):
+                try:
+                    _copy(self._db, select, file, version)
+                except duckdb.Error as found:
+                    raise _explained(source, found) from None
+            raise _explained(self._sources[0], error) from None
+
+    def _check(self, staged: Path, day: date | None) -> None:
+        """Raise for the first row that is no event, or of another day than the name's."""
+        null = " OR ".join(f"{name} IS NULL" for name in _NEVER_NULL)
+        told = f"{day:%Y%m%d}" if day else None
+        elsewhere = (
+            f"event_date <> '{told}'" if told else "NOT regexp_full_match(event_date, '[0-9]{8}')"
+        )
+        if told is None:
+            elsewhere += " OR try_strptime(event_date, '%Y%m%d') IS NULL"
+        row = self._db.execute(
+            f"SELECT count(*), count(*) FILTER ({null}), count(*) FILTER ({elsewhere}), "
+            f"min(event_date) FILTER ({elsewhere}) FROM {Source(staged, 'parquet').reader({})}"
+        ).fetchone()
+        assert row is not None
+        rows, incomplete, wrong, example = row
+        if incomplete:
+            where = self._where(lambda r: any(r.get(name) is None for name in _NEVER_NULL))
+            raise InputError(
+                f"{where}: a row without {' or '.join(_NEVER_NULL)} ({incomplete} of {rows} rows)"
+            )
+        if wrong and told:
+            where = self._where(lambda r: str(r.get("event_date")) != told)
+            raise InputError(
+                f"{where}: a row of {example}, but the file is of {told} "
+                f"({wrong} of {rows} rows); name the right day"
+            )
+        if wrong:
+            where = self._where(lambda r: not _is_day(str(r.get("event_date"))))
+            raise InputError(
+                f"{where}: event_date is {example!r}; it takes a day such as 20210129 "
+                f"({wrong} of {rows} rows)"
+            )
+
+    def _where(self, wrong: Callable[[Mapping[str, Any]], bool]) -> str:
+        for source in self._sources:
+            for place, record in source.records(_NEVER_NULL):
+                if wrong(record):
+                    return source.at(place)
+        return str(self._sources[0].path)
+
+    def _days(self, staged: Path) -> list[str]:
+        rows = self._db.execute(
+            f"SELECT DISTINCT event_date FROM {Source(staged, 'parquet').reader({})} ORDER BY 1"
+        ).fetchall()
+        return [row[0] for row in rows]
+
+
+def _copy(db: duckdb.DuckDBPyConnection, select: str, file: Path, version: str) -> int:
+    """Write the rows of *select* to *file* and return how many they are."""
+    rows = db.execute(
+        f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, "
+        f"ROW_GROUP_SIZE {_ROW_GROUP}, KV_METADATA {{cdp_version: '{version}'}})"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _day(text: str) -> date:
+    return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return len(text) == 8 and text.isdigit() and bool(_day(text))
+    except ValueError:
+        return False
+
+
+def _select(db: duckdb.DuckDBPyConnection, source: Source) -> tuple[str, set[str]]:
+    """Return a SELECT of every column of the schema, and what of the file it leaves out.
 
     Raises:
-        InputError: not readable, empty, or another table than the export's events.
+        InputError: not readable, no rows, or another table than the export's events.
     """
-    if source.format != "parquet":
-        have = set(source.first())
-    else:
-        try:
-            rows = db.execute(f"DESCRIBE SELECT * FROM {source.reader(types)}").fetchall()
-        except duckdb.Error as error:
-            raise InputError(
-                f"{source.path}: not a whole Parquet file ({first_line(error)}); export it again"
-            ) from None
-        have = {row[0] for row in rows}
-    # NDJSON leaves nulls out, so that its first row need not show every column.
-    required = _REQUIRED if source.format == "parquet" else _REQUIRED[:3]
-    missing = [name for name in required if name not in have]
-    if missing:
-        raise InputError(
-            f"{source.path}, line 1: no column {', '.join(missing)}; this is not a GA4 events table"
-            f" (it has {', '.join(sorted(have)[:8])}…)"
-        )
-    return have
-
-
-def _typed_select(source: Source, have: set[str], types: Mapping[str, str]) -> str:
-    """Return a SELECT of every column of the schema; those the file lacks are null."""
-    if source.format != "parquet":
-        return f"SELECT * FROM {source.reader(types)}"
-    columns = ", ".join(
-        f'CAST({chr(34) + name + chr(34) if name in have else "NULL"} AS {kind}) AS "{name}"'
-        for name, kind in types.items()
-    )
-    return f"SELECT {columns} FROM {source.reader(types)}"
-
-
-def _days_of(
-    db: duckdb.DuckDBPyConnection, sources: Sequence[Source], selects: Sequence[str]
-) -> list[tuple[date]]:
-    union = " UNION ALL ".join(f"SELECT event_date FROM ({select})" for select in selects)
-    try:
-        return db.execute(
-            "SELECT DISTINCT strptime(event_date, '%Y%m%d')::date AS day "
-            f"FROM ({union}) WHERE event_date IS NOT NULL ORDER BY day"
-        ).fetchall()
-    except duckdb.Error as error:
-        raise _explained(sources[0], error) from None
-
-
-def _check_rows(
-    db: duckdb.DuckDBPyConnection, source: Source, select: str, day: str | None
-) -> None:
-    """Raise for the first row that is no event, or of another day than the name's."""
-    other = "false" if day is None else f"event_date <> '{day}'"
-    try:
-        row = db.execute(
-            "SELECT count(*), count(*) FILTER (event_date IS NULL OR event_timestamp IS NULL "
-            f"OR event_name IS NULL), count(*) FILTER ({other}), min(event_date) FILTER ({other}) "
-            f"FROM ({select})"
-        ).fetchone()
-    except duckdb.Error as error:
-        raise _explained(source, error) from None
-    assert row is not None
-    rows, incomplete, elsewhere, example = row
-    if rows == 0:
+    if source.format == "parquet":
+        return _select_parquet(db, source)
+    have, unknown = set[str](), set[str]()
+    for line, record in islice(source.records(), _RECORDS_LOOKED_AT):
+        wrong = _misfit_of(record)
+        if wrong and _NEVER_NULL[0] in record:
+            raise InputError(f"{source.at(line)}: {wrong}")
+        have |= record.keys()
+        for name, value in record.items():
+            unknown |= _unknown(_shapes().get(name), value, name)
+    if not have:
         raise InputError(f"{source.path}: no rows in it")
-    if incomplete:
-        line = source.line_where(lambda r: any(r.get(name) is None for name in _REQUIRED[:3]))
+    _refuse_missing(source, have, _NEVER_NULL)
+    return f"SELECT * FROM {source.reader(_duck_types())}", unknown
+
+
+def _select_parquet(db: duckdb.DuckDBPyConnection, source: Source) -> tuple[str, set[str]]:
+    reader = source.reader({})
+    try:
+        relation = db.sql(f"SELECT * FROM {reader}")
+        have = dict(zip(relation.columns, relation.types, strict=True))
+        (rows,) = db.execute(f"SELECT count(*) FROM {reader}").fetchall()
+    except duckdb.Error as error:
         raise InputError(
-            f"{source.path}, line {line}: a row without event_date, event_timestamp or event_name "
-            f"({incomplete} of {rows} rows)"
+            f"{source.path}: not a whole Parquet file ({first_line(error)}); export it again"
+        ) from None
+    _refuse_missing(source, have.keys(), _REQUIRED)
+    unknown, columns = set[str](), []
+    for name, held in have.items():
+        shape = _shapes().get(name)
+        wrong = shape and _other_type(shape, held, name)
+        if wrong:
+            raise InputError(f"{source.path}: {wrong} (told by its schema, not by a line)")
+        unknown |= _unknown_of_type(shape, held, name)
+    if rows[0] == 0:
+        raise InputError(f"{source.path}: no rows in it")
+    for name, kind_text in _duck_types().items():
+        columns.append(
+            f"CAST({_quoted(name) if name in have else 'NULL'} AS {kind_text}) AS {_quoted(name)}"
         )
-    if elsewhere:
-        line = source.line_where(lambda r: str(r.get("event_date")) != day)
+    return f"SELECT {', '.join(columns)} FROM {reader}", unknown
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _refuse_missing(source: Source, have: Iterable[str], required: Iterable[str]) -> None:
+    names = set(have)
+    missing = [name for name in required if name not in names]
+    if missing:
+        where = source.path if source.format == "parquet" else source.at(1)
         raise InputError(
-            f"{source.path}, line {line}: a row of {example}, but the file is of {day} "
-            f"({elsewhere} of {rows} rows); name the right day"
+            f"{where}: no column {', '.join(missing)}; this is not a GA4 events table"
+            f" (it has {', '.join(sorted(names)[:8])}…)"
         )
 
 
 def _explained(source: Source, error: duckdb.Error) -> InputError:
     """Return what *error* means, with the line, which DuckDB tells only roughly."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return InputError(
+            f"{source.path}: {first_line(error)}; give it more memory, or fewer rows a file"
+        )
     if source.format == "parquet":
         return InputError(
-            f"{source.path}: a column has another type than the export's, or the file is damaged: "
-            f"{first_line(error)}"
+            f"{source.path}: cannot be loaded: {first_line(error)}; if the file is damaged, export "
+            "it again (Parquet has no lines to name)"
         )
     try:
         for line, record in source.records():
-            for name, kind in ga4_schema().items():
-                wrong = _misfit(kind, record.get(name), name)
-                if wrong:
-                    return InputError(f"{source.path}, line {line}: {wrong}")
+            wrong = _misfit_of(record)
+            if wrong:
+                return InputError(f"{source.at(line)}: {wrong}")
     except InputError as reason:
         return reason
-    except (OSError, EOFError, UnicodeDecodeError) as reason:
-        return InputError(f"{source.path}: cannot be read to its end: {reason}")
     return InputError(f"{source.path}: {first_line(error)}")
 
 
-def _misfit(kind: exp.DataType, value: Any, path: str) -> str | None:
-    """Return what is wrong with *value* as *kind*, or None."""
-    takes = "text"
-    fits = not isinstance(value, list | dict)
-    below: Iterable[str | None] = ()
-    if kind.this is exp.DataType.Type.ARRAY:
-        takes, fits = "a list", isinstance(value, list)
-        below = (_misfit(kind.expressions[0], item, path) for item in value or ())
-    elif kind.this is exp.DataType.Type.STRUCT:
-        takes, fits = "a record", isinstance(value, dict)
-        below = (
-            _misfit(field.args["kind"], value.get(field.name), f"{path}.{field.name}")
-            for field in kind.expressions
-        )
-    elif kind.is_type("bigint", "double"):
-        takes, fits = "a number", _is_number(value)
-    elif kind.is_type("boolean"):
-        takes, fits = "true or false", str(value).lower() in {"true", "false"}
-    if value is None:
-        return None
-    if not fits:
-        return f"{path} takes {takes}, not {value!r:.60}"
-    return next((wrong for wrong in below if wrong), None)
+_INTEGERS: Final = frozenset(
+    f"{sign}{name}" for sign in ("", "u") for name in ("tinyint", "smallint", "integer", "bigint")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A type of the schema: a list of `item`, a record of `fields`, or neither."""
+
+    takes: str  # in words
+    types: frozenset[str]  # DuckDB's, of Parquet columns that fit
+    fits: Callable[[Any], bool]  # for a JSON value
+    item: "_Shape | None" = None
+    fields: Mapping[str, "_Shape"] = field(default_factory=dict)
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    exact = isinstance(value, str) or number == value
+    return exact and not isinstance(value, bool) and -(2**63) <= number < 2**63
 
 
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
-    return True
+    return not isinstance(value, bool)
+
+
+_LEAVES: Final = {
+    exp.DataType.Type.BIGINT: _Shape("a whole number of 64 bits", _INTEGERS, _is_integer),
+    exp.DataType.Type.DOUBLE: _Shape(
+        "a number", _INTEGERS | {"double", "float", "decimal"}, _is_number
+    ),
+    exp.DataType.Type.BOOLEAN: _Shape(
+        "true or false",
+        frozenset({"boolean"}),
+        lambda value: isinstance(value, bool) or value in {"true", "false"},
+    ),
+    exp.DataType.Type.TEXT: _Shape(
+        "text",
+        _INTEGERS | {"varchar", "boolean"},
+        lambda value: not isinstance(value, list | dict),
+    ),
+}
+
+
+def _shape(kind: exp.DataType) -> _Shape:
+    if kind.this is exp.DataType.Type.ARRAY:
+        item = _shape(kind.expressions[0])
+        return _Shape("a list", frozenset({"list"}), lambda v: isinstance(v, list), item)
+    if kind.this is exp.DataType.Type.STRUCT:
+        fields = {part.name: _shape(part.args["kind"]) for part in kind.expressions}
+        takes = f"a record of {', '.join(fields)}"
+        return _Shape(takes, frozenset({"struct"}), lambda v: isinstance(v, dict), fields=fields)
+    return _LEAVES[kind.this]
+
+
+@cache
+def _shapes() -> Mapping[str, _Shape]:
+    return {name: _shape(kind) for name, kind in ga4_schema().items()}
+
+
+def _other_type(shape: _Shape, held: Any, path: str) -> str | None:
+    """Return what is wrong with a Parquet column of DuckDB's type *held*, or None."""
+    found = held.id.strip('"')
+    if found == "null":  # a column of nulls only
+        return None
+    fits = found in shape.types
+    below: Iterable[str | None] = ()
+    if fits and shape.item:
+        below = (_other_type(shape.item, held.children[0][1], path),)
+    elif fits and shape.fields:
+        known = {name: type_ for name, type_ in held.children if name in shape.fields}
+        fits = bool(known)
+        below = (_other_type(shape.fields[n], t, f"{path}.{n}") for n, t in known.items())
+    if not fits:
+        return f"{path} takes {shape.takes}, not {held!s:.80}"
+    return next((wrong for wrong in below if wrong), None)
+
+
+def _unknown_of_type(shape: _Shape | None, held: Any, path: str) -> set[str]:
+    """Return the paths at and below a Parquet column that the schema does not know."""
+    if shape is None:
+        return {path}
+    if held.id == "list":
+        return _unknown_of_type(shape.item, held.children[0][1], path)
+    if held.id != "struct":
+        return set()
+    below = (_unknown_of_type(shape.fields.get(n), t, f"{path}.{n}") for n, t in held.children)
+    return set().union(*below)
+
+
+def _unknown(shape: _Shape | None, value: Any, path: str) -> set[str]:
+    """Return the paths at and below a JSON value that the schema does not know."""
+    if shape is None:
+        return {path}
+    if isinstance(value, list):
+        return set().union(*(_unknown(shape.item, item, path) for item in value))
+    if isinstance(value, dict):
+        below = (_unknown(shape.fields.get(n), v, f"{path}.{n}") for n, v in value.items())
+        return set().union(*below)
+    return set()
+
+
+def _misfit_of(record: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the first value of *record* that does not fit, or None."""
+    shapes = _shapes()
+    wrong = (_misfit(shapes[n], value, n) for n, value in record.items() if n in shapes)
+    return next((text for text in wrong if text), None)
+
+
+def _misfit(shape: _Shape, value: Any, path: str) -> str | None:
+    """Return what is wrong with the JSON *value*, or None."""
+    if value is None:
+        return None
+    if not shape.fits(value):
+        return f"{path} takes {shape.takes}, not {value!r:.60}"
+    below: Iterable[str | None] = ()
+    if shape.item:
+        item = shape.item
+        below = (_misfit(item, one, path) for one in value)
+    elif shape.fields:
+        fields = shape.fields
+        below = (_misfit(fields[n], v, f"{path}.{n}") for n, v in value.items() if n in fields)
+    return next((wrong for wrong in below if wrong), None)

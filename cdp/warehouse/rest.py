@@ -45,7 +45,8 @@ def _text(value: Scalar) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00:00")
+        # Not strftime: its %Y writes the year 987 with three digits, which nobody reads back.
+        return value.astimezone(UTC).isoformat(" ", timespec="microseconds")
     return value.isoformat() if isinstance(value, date) else str(value)
 
 

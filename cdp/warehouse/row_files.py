@@ -3,17 +3,27 @@
 A file is kept under a name made from its content: loading it again changes nothing.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
 from cdp.domain.errors import InputError
 from cdp.domain.payload import IDENTIFIER_TYPES
-from cdp.warehouse.sources import Source, digest, find_sources, first_line, literal, sync
+from cdp.warehouse.sources import (
+    Source,
+    connect,
+    digest,
+    find_sources,
+    first_line,
+    literal,
+    move,
+    sync,
+    workplace,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,16 @@ _TYPES: Final = ", ".join(f"'{name}'" for name in IDENTIFIER_TYPES)
 _TYPE: Final = f"one of {', '.join(IDENTIFIER_TYPES)}"
 _TEXT: Final = "length({0}) BETWEEN 1 AND 1024"
 _TIME: Final = "an ISO 8601 time such as 2026-10-31T08:00:00Z"
-_TIME_CHECK: Final = "try_cast({0} AS TIMESTAMPTZ) IS NOT NULL"
+# The cast alone would take 'epoch', 'infinity', the year 0 and the names of time zones.
+_TIME_SHAPE: Final = (
+    r"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
+    r"([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]{{1,9}})?)?"
+    r"(Z| ?UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?"
+)
+_TIME_CHECK: Final = (
+    f"regexp_full_match({{0}}, '{_TIME_SHAPE}') AND {{0}} >= '0001' "
+    "AND try_cast({0} AS TIMESTAMPTZ) IS NOT NULL"
+)
 
 RAW_TABLES: Final[Mapping[str, Mapping[str, Column]]] = {
     "raw_link": {
@@ -70,96 +89,137 @@ class LoadedRows:
     unchanged: bool
 
 
-def load_rows(raw: Path, table: str, paths: Sequence[Path]) -> list[LoadedRows]:
+def load_rows(
+    raw: Path,
+    table: str,
+    paths: Sequence[Path],
+    *,
+    memory_limit: str = "1GB",
+    threads: int = 0,
+) -> list[LoadedRows]:
     """Load files into the raw table *table* below the folder *raw*.
+
+    Args:
+        paths: files, or folders of files: NDJSON, a JSON list or CSV; each plain or .gz.
+        memory_limit: DuckDB spills to a folder below *raw* beyond it.
+        threads: 0 for all cores.
 
     Raises:
         InputError: names file and line; nothing was changed.
     """
     folder = raw / table
-    folder.mkdir(parents=True, exist_ok=True)
     columns = RAW_TABLES[table]
-    written: list[tuple[Path, Path, LoadedRows]] = []
-    try:
-        for source in find_sources(paths, ("ndjson", "array", "csv")):
-            place = folder / f"{digest([source.path])}.parquet"
-            temporary = folder / f".{place.name}.{os.getpid()}.new"
-            rows = _write(source, columns, temporary)
-            written.append((temporary, place, LoadedRows(source.path, rows, place.exists())))
-        for temporary, place, _ in written:
-            temporary.replace(place)
+    sources = find_sources(paths, ("ndjson", "array", "csv"))
+    told: list[LoadedRows] = []
+    written: set[Path] = set()
+    with workplace(folder) as scratch:
+        # In order: a wrong row's number is its place in the file.
+        with connect(scratch, memory_limit, threads, ordered=True) as db:
+            for source in sources:
+                name = f"{digest([source.path])}.parquet"
+                # The same content twice in one call is one file, as it is in two calls.
+                unchanged = (folder / name).exists() or scratch / name in written
+                rows = _write(db, source, columns, scratch / name)
+                written.add(scratch / name)
+                told.append(LoadedRows(source.path, rows, unchanged))
+        for file in sorted(written):
+            move(file, folder / file.name)
         sync(folder)
-    finally:
-        for temporary, _, _ in written:
-            temporary.unlink(missing_ok=True)
-    return [loaded for _, _, loaded in written]
+    return told
 
 
-def _write(source: Source, columns: Mapping[str, Column], target: Path) -> int:
-    have = set(source.first())
+def _write(
+    db: duckdb.DuckDBPyConnection, source: Source, columns: Mapping[str, Column], target: Path
+) -> int:
+    """Write the rows of *source* to *target* and return how many they are."""
+    reader = _reader(source, columns)
+    texts = {name: _text(column) for name, column in columns.items()}
+    rights = {
+        name: f"coalesce({column.check.format(texts[name])}, false)"
+        for name, column in columns.items()
+    }
+    counted = ", ".join(f"count(*) FILTER (NOT {right})" for right in rights.values())
+    try:
+        counts = db.execute(f"SELECT count(*), {counted} FROM ({reader})").fetchone()
+    except duckdb.Error as error:
+        raise _explained(source, error) from None
+    assert counts is not None
+    rows, *wrong = counts
+    if rows == 0:
+        raise InputError(f"{source.path}: no rows in it")
+    for (name, column), count in zip(columns.items(), wrong, strict=True):
+        if count:
+            where, value = _first_wrong(db, source, reader, column, rights[name])
+            shown = "missing" if value is None else repr(value)[:80]
+            raise InputError(
+                f"{where}: {column.input} is {shown}; it takes {column.accepts} "
+                f"({count} of {rows} rows)"
+            )
+    values = ", ".join(
+        f"CAST({texts[name]} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS {name}"
+        if column.kind == "TIMESTAMP"
+        else f"{texts[name]} AS {name}"
+        for name, column in columns.items()
+    )
+    db.execute(
+        f"COPY (SELECT {values} FROM ({reader})) TO {literal(str(target))} "
+        "(FORMAT parquet, COMPRESSION zstd)"
+    )
+    return int(rows)
+
+
+def _reader(source: Source, columns: Mapping[str, Column]) -> str:
+    """Return a SELECT of every input column as text, null where the file has none.
+
+    Raises:
+        InputError: a column is missing, or the file cannot be read.
+    """
+    inputs = [column.input for column in columns.values()]
+    if source.format == "csv":
+        have = source.header()
+        read = dict.fromkeys(have, "VARCHAR")
+        # An empty value and none are the same in CSV.
+        texts = [f'"{name}"' if name in have else "NULL" for name in inputs]
+    else:
+        # Records leave out what they do not know: any may lack an optional column.
+        _, record = next(source.records(), (1, dict.fromkeys(inputs)))
+        have = [*record, *(column.input for column in columns.values() if column.default)]
+        read = dict.fromkeys(inputs, "JSON")
+        # A list or a record is no value; as no text is that long, every check refuses it.
+        texts = [
+            f"CASE WHEN json_type(\"{name}\") IN ('OBJECT', 'ARRAY') "
+            f"THEN \"{name}\"::VARCHAR || repeat(' ', 1100) || '.' "
+            f"ELSE \"{name}\" ->> '$' END"
+            for name in inputs
+        ]
     missing = [c.input for c in columns.values() if c.default is None and c.input not in have]
     if missing:
         raise InputError(
-            f"{source.path}, line 1: no column {', '.join(missing)}; these are read: "
-            f"{', '.join(c.input for c in columns.values())}"
+            f"{source.at(1)}: no column {', '.join(missing)}; these are read: {', '.join(inputs)}"
         )
-    spelled = {name: _spelled(column, column.input in have) for name, column in columns.items()}
-    reader = source.reader({column.input: "VARCHAR" for column in columns.values()})
-    with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
-        db.execute("SET TimeZone = 'UTC'")
-        wrong = ", ".join(
-            f"count(*) FILTER (NOT coalesce({column.check.format(spelled[name])}, false))"
-            for name, column in columns.items()
-        )
-        try:
-            counts = db.execute(f"SELECT count(*), {wrong} FROM {reader}").fetchone()
-        except duckdb.Error as error:
-            raise _explained(source, error) from None
-        assert counts is not None
-        for (name, column), count in zip(columns.items(), counts[1:], strict=True):
-            if count:
-                line, value = _first_wrong(db, source, column, spelled[name])
-                raise InputError(
-                    f"{source.path}, line {line}: {column.input} is {value!r:.80}; it takes "
-                    f"{column.accepts} ({count} of {counts[0]} rows)"
-                )
-        values = ", ".join(
-            f"CAST({spelled[name]} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS {name}"
-            if column.kind == "TIMESTAMP"
-            else f"{spelled[name]} AS {name}"
-            for name, column in columns.items()
-        )
-        db.execute(
-            f"COPY (SELECT {values} FROM {reader}) TO {literal(str(target))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
-    target.chmod(0o600)
-    sync(target)
-    return int(counts[0])
+    named = ", ".join(f'{text} AS "{name}"' for text, name in zip(texts, inputs, strict=True))
+    return f"SELECT {named} FROM {source.reader(read)}"
 
 
-def _spelled(column: Column, given: bool) -> str:
+def _text(column: Column) -> str:
     """Return DuckDB SQL for the column's text, its default where the input has none."""
-    text = f'trim(CAST("{column.input}" AS VARCHAR))'
+    text = f'trim("{column.input}")'
     if column.default is None:
         return text
-    return f"coalesce(nullif({text}, ''), '{column.default}')" if given else f"'{column.default}'"
+    return f"coalesce(nullif({text}, ''), '{column.default}')"
 
 
 def _first_wrong(
-    db: duckdb.DuckDBPyConnection, source: Source, column: Column, spelled: str
-) -> tuple[int, str | None]:
-    """Return line and value of the first record whose *column* is wrong."""
-    check = column.check.format(spelled)
-    for line, record in source.records():
-        value = record.get(column.input)
-        right = db.execute(
-            f'SELECT coalesce({check}, false) FROM (SELECT ?::VARCHAR AS "{column.input}")',
-            [None if value is None else str(value)],
-        ).fetchone()
-        if right == (False,):
-            return line, value
-    return 1, None
+    db: duckdb.DuckDBPyConnection, source: Source, reader: str, column: Column, right: str
+) -> tuple[str, Any]:
+    """Return file and line, and the value, of the first record whose *column* is wrong."""
+    found = db.execute(
+        f"SELECT place FROM (SELECT *, row_number() OVER () AS place FROM ({reader})) "
+        f"WHERE NOT {right} ORDER BY place LIMIT 1"
+    ).fetchone()
+    assert found is not None
+    line, record = next(islice(source.records(), found[0] - 1, None))
+    return source.at(line), record.get(column.input)
 
 
 def _explained(source: Source, error: duckdb.Error) -> InputError:
@@ -168,6 +228,5 @@ def _explained(source: Source, error: duckdb.Error) -> InputError:
             pass
     except InputError as reason:
         return reason
-    except (OSError, EOFError, UnicodeDecodeError) as reason:
-        return InputError(f"{source.path}: cannot be read to its end: {reason}")
-    return InputError(f"{source.path}: {first_line(error)}")
+    hint = "; all lines must end alike" if source.format == "csv" else ""
+    return InputError(f"{source.path}: cannot be read: {first_line(error)}{hint}")

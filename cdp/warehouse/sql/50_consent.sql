@@ -68,7 +68,8 @@ most_restrictive as (
   from by_identifier
   where true
   qualify row_number() over (
-    partition by profile_id, purpose order by if(state = 'denied', 0, 1), last_at desc, source
+    partition by profile_id, purpose
+    order by if(state = 'denied', 0, 1), last_at desc, source, first_at
   ) = 1
 )
 select
