@@ -100,6 +100,7 @@ def load_ga4(
             day=day.date() if day else None,
             kind=Kind(kind) if kind else None,
             progress=show,
+            **platform.resources,
         )
     for table in loaded:
         same = ", as before" if table.unchanged else ""
@@ -136,7 +137,7 @@ def load_consent(platform: Platform, paths: tuple[Path, ...]) -> None:
 def _load_rows(platform: Platform, table: str, paths: tuple[Path, ...]) -> None:
     from cdp.warehouse.row_files import load_rows  # noqa: PLC0415
 
-    for file in load_rows(platform.raw, table, paths):
+    for file in load_rows(platform.raw, table, paths, **platform.resources):
         same = ", as before" if file.unchanged else ""
         out.print(f"{file.path}  {file.rows:>10,} rows{same}")
 
@@ -606,7 +607,7 @@ def demo(platform: Platform, people: int, days: int) -> None:
             shutil.rmtree(folder)
         _generate(folder, people, days, seed=1)
         with out.status("Loading") if out.is_terminal else nullcontext():
-            load_files(platform.raw, [folder / "ga4"])
+            load_files(platform.raw, [folder / "ga4"], **platform.resources)
         _load_rows(platform, "raw_link", (folder / "links",))
         _load_rows(platform, "raw_decision", (folder / "consent",))
         (folder / "loaded").touch()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
 from cdp.domain.errors import CdpError
@@ -31,6 +31,13 @@ WORKFLOW: Final = Path(__file__).resolve().parent.parent / "workflow.yaml"
 TARGET: Final = "functions.main:ingest"
 LEASE_SECONDS: Final = 60
 _POLL_SECONDS: Final = "0.1"
+
+
+class Resources(TypedDict):
+    """Memory such as `1GB`, beyond which DuckDB spills; 0 threads is all cores."""
+
+    memory_limit: str
+    threads: int
 
 
 class Platform:
@@ -58,7 +65,7 @@ class Platform:
 
     @cached_property
     def executions(self) -> LocalExecutions:
-        return LocalExecutions(self.settings.home)
+        return LocalExecutions(self.settings.home, env=self.settings.environment())
 
     @cached_property
     def runs(self) -> Runs:
@@ -68,6 +75,11 @@ class Platform:
     def raw(self) -> Path:
         """The folder that loaded files are kept in."""
         return self.settings.home / "raw"
+
+    @property
+    def resources(self) -> Resources:
+        """What one process may take of the machine."""
+        return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}
 
     def published(self) -> DuckWarehouse:
         """Open the state that the last settled run published.
@@ -184,12 +196,7 @@ class Platform:
         return self.settings.home / "queue.sqlite"
 
     def _warehouse(self, *, published: bool) -> DuckWarehouse:
-        return DuckWarehouse(
-            self.settings.home,
-            memory_limit=self.settings.memory_limit,
-            threads=self.settings.threads,
-            published=published,
-        )
+        return DuckWarehouse(self.settings.home, published=published, **self.resources)
 
     def _release(self) -> str:
         """Store the release's statements for the workflow, and return their folder."""

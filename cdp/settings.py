@@ -83,6 +83,14 @@ class Settings(BaseSettings):
             raise ValueError("no such file; unset it to use the policy that ships")
         return value
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make another process's settings equal to these."""
+        return {
+            f"CDP_{name.upper()}": str(value)
+            for name in type(self).model_fields
+            if (value := getattr(self, name)) is not None
+        }
+
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Return the settings in force.

@@ -41,12 +41,23 @@ _FLUSH_SECONDS: Final = 0.1
 
 
 class LocalExecutions:
-    """Executions below the folder *home*; *command* plus an id and a lock runs one."""
+    """Executions below the folder *home*.
 
-    def __init__(self, home: Path, command: Sequence[str] = (sys.executable, "-m", "cdp")) -> None:
+    Args:
+        command: with `execute ID --lock N` behind it, runs one.
+        env: variables of that process, besides this one's.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        command: Sequence[str] = (sys.executable, "-m", "cdp"),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = home / "executions"
         self._file = SqliteFile(home / "executions.sqlite", _MIGRATIONS)
         self._command = command
+        self._env = {**os.environ, **(env or {})}
 
     def start(self, argument: Mapping[str, Any], *, by: str) -> str:
         new = str(uuid.uuid4())
@@ -64,6 +75,7 @@ class LocalExecutions:
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, "execute", new, "--lock", str(lock)],
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

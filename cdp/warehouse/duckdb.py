@@ -124,7 +124,7 @@ class DuckWarehouse:
         self._db.execute(
             f'CREATE OR REPLACE TEMP VIEW "{EXPORT_TABLES}" AS '
             "SELECT *, regexp_extract(filename, 'events_((?:[a-z]+_)?\\d{8})\\.parquet$', 1) "
-            f"AS _TABLE_SUFFIX FROM read_parquet({_literals(chosen)}, filename=true)"
+            f"AS _TABLE_SUFFIX FROM read_parquet({_literals(chosen)}, filename=true, hive_partitioning=false)"
         )
 
     def _show_loaded(self, sql: str) -> None:
@@ -137,7 +137,9 @@ class DuckWarehouse:
                 f"CAST(NULL AS {column.kind}) AS {name}" for name, column in columns.items()
             )
             source = (
-                f"FROM read_parquet({_literals(files)})" if files else f"SELECT {empty} LIMIT 0"
+                f"FROM read_parquet({_literals(files)}, hive_partitioning=false)"
+                if files
+                else f"SELECT {empty} LIMIT 0"
             )
             self._db.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {source}")
 

@@ -50,7 +50,8 @@ class Cdp:
 
     @property
     def platform(self) -> Platform:
-        return build(Settings(home=self.home, policy=self.env.get("CDP_POLICY")))
+        given = {name.removeprefix("CDP_").lower(): value for name, value in self.env.items()}
+        return build(Settings.load(home=self.home, **given))
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Return every live profile document, by id."""

@@ -33,7 +33,9 @@ def kill_at(cdp: Cdp, phase: str) -> str:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             for run in executions.list(limit=1):
-                begun = {step.step for step in executions.steps(run.id) if step.routine == "refresh"}
+                begun = {
+                    step.step for step in executions.steps(run.id) if step.routine == "refresh"
+                }
                 if phase in begun:
                     os.kill(process_of(run.id), signal.SIGKILL)
                     return run.id
@@ -106,7 +108,7 @@ def test_a_cancelled_run_says_who_ended_it_and_the_next_does_the_rest(
     load(cdp, demo)
     run_id = cdp.platform.start_refresh({}, by="ada")
     executions = cdp.platform.executions
-    while not executions.steps(run_id):
+    while not executions.steps(run_id) and not executions.get(run_id).state.ended:
         time.sleep(0.01)
     executions.cancel(run_id, by="bob")
     run = wait(executions, run_id, 60)
@@ -119,7 +121,8 @@ def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) ->
     load(cdp, demo)
     run_id = cdp.platform.start_refresh({}, by="ada")
     executions = cdp.platform.executions
-    while cdp.platform.runs.holder() != run_id:
+    runs = cdp.platform.runs
+    while runs.holder() != run_id and not executions.get(run_id).state.ended:
         time.sleep(0.005)
     told = cdp.run("refresh", code=1)
     assert run_id in told or "is writing the warehouse" in told

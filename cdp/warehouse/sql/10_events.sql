@@ -80,6 +80,7 @@ once as (
   qualify row_number() over (
     partition by
       event_date, stream_id, client_id, user_id, session_id, event_name, event_timestamp, parameters
+    order by source, medium, revenue, country, device
   ) = 1
 )
 select
