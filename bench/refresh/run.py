@@ -85,7 +85,11 @@ def refresh(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
         outcome = lines[-1]
         spans: dict[str, tuple[float, float]] = {}
         for line in lines[:-1]:
-            if line["routine"] == "refresh" and line["ended_at"] and line["step"] in outcome["steps"]:
+            if (
+                line["routine"] == "refresh"
+                and line["ended_at"]
+                and line["step"] in outcome["steps"]
+            ):
                 span = tuple(_seconds(line[key]) for key in ("started_at", "ended_at"))
                 held = spans.get(line["step"], span)
                 spans[line["step"]] = (min(held[0], span[0]), max(held[1], span[1]))

@@ -116,15 +116,7 @@ class LocalExecutions:
                 "order by id",
                 (id, after),
             ).fetchall()
-        return [
-            Step(
-                *row[:8],
-                started_at=_time(row[8]),
-                ended_at=_time(row[9]) if row[9] else None,
-                exception=row[10],
-            )
-            for row in rows
-        ]
+        return [_step(*row) for row in rows]
 
     def log(self, id: str) -> str:
         """Return what the execution's process printed; for a fault of the program itself."""
@@ -359,6 +351,11 @@ def wait(executions: LocalExecutions, id: str, seconds: float = 600) -> Executio
         with suppress(InterruptedError):
             time.sleep(0.05)
     return found
+
+
+def _step(*row: Any) -> Step:
+    *told, started_at, ended_at, exception = row
+    return Step(*told, _time(started_at), _time(ended_at) if ended_at else None, exception)
 
 
 def _now() -> str:

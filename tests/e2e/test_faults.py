@@ -1,5 +1,6 @@
 """What a user does wrong, and what a machine does at the worst moment: nothing lost, told in words."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from cdp.demo.generate import generate
 from cdp.executions.local import wait
 from cdp.executions.port import State
-from cdp.profiles.port import PROFILES, Put
+from cdp.profiles.port import MAX_BYTES, PROFILES, Put
 from tests.e2e.support import ROOT, Cdp, event
 
 Write = Callable[..., Path]
@@ -139,8 +140,9 @@ def test_a_row_that_cannot_be_stored_makes_the_run_partial_until_it_can(
     (a,) = documents.find("a.1")
     held = documents.get(PROFILES, a)
     assert held is not None
-    documents.commit([Put(PROFILES, a, {**held.body, "crm": {"notes": "x" * 1_048_000}})])
-    more = [event("20261002", c, session=2, page="x") for c in ("a.1", "b.1")]
+    room = MAX_BYTES - len(json.dumps({**held.body, "crm": {"notes": ""}}, separators=(",", ":")))
+    documents.commit([Put(PROFILES, a, {**held.body, "crm": {"notes": "x" * room}})])
+    more = [event("20261002", c, session=2, user=f"user of {c}") for c in ("a.1", "b.1")]
     cdp.run("load", "ga4", write("events_20261002.ndjson", more))
     partial = cdp.refresh(code=2)
     assert (partial["state"], partial["written"], partial["rejected"]) == ("partial", 1, 1)

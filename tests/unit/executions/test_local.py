@@ -24,7 +24,8 @@ hold(lock)
 executions = LocalExecutions(home)
 found = executions.begin(id)
 entry = SimpleNamespace(id=1, parent=None, routine="main", step="work", step_type="STEP_ASSIGN",
-    state="STATE_IN_PROGRESS", attempt=1, started_at=datetime.now(UTC), ended_at=None, exception=None)
+    state="STATE_IN_PROGRESS", attempt=1, started_at=datetime.now(UTC), ended_at=None,
+    exception=None)
 with executions.recorder(id) as recorder:
     recorder.step_started(entry)
     deadline = time.monotonic() + found.argument.get("seconds", 0)
