@@ -197,7 +197,7 @@ def parse_row(line: bytes | None, *, run: str, at: str) -> Merge:
         raise BadRow("not JSON") from None
     if not isinstance(row, dict):
         raise BadRow("not a JSON object")
-    # BigQuery leaves nulls out of its exports, other exporters write them; its lists are never null.
+    # BigQuery leaves nulls out of its exports and makes null lists empty; others write nulls.
     row = {key: value for key, value in row.items() if value is not None}
     if row.get("unset") == []:
         del row["unset"]

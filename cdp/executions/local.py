@@ -116,7 +116,7 @@ class LocalExecutions:
                 "order by id",
                 (id, after),
             ).fetchall()
-        return [_step(*row) for row in rows]
+        return [_step(row) for row in rows]
 
     def log(self, id: str) -> str:
         """Return what the execution's process printed; for a fault of the program itself."""
@@ -353,9 +353,11 @@ def wait(executions: LocalExecutions, id: str, seconds: float = 600) -> Executio
     return found
 
 
-def _step(*row: Any) -> Step:
-    *told, started_at, ended_at, exception = row
-    return Step(*told, _time(started_at), _time(ended_at) if ended_at else None, exception)
+def _step(row: Sequence[Any]) -> Step:
+    id, revision, parent, routine, step, type, state, attempt, started_at, ended_at, error = row  # noqa: A001
+    ended = _time(ended_at) if ended_at else None
+    started = _time(started_at)
+    return Step(id, revision, parent, routine, step, type, state, attempt, started, ended, error)
 
 
 def _now() -> str:

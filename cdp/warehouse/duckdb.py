@@ -3,6 +3,7 @@
 One process writes `warehouse.duckdb`; every published state is a read-only copy that readers open.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -124,7 +125,7 @@ class DuckWarehouse:
         self._db.execute(
             f'CREATE OR REPLACE TEMP VIEW "{EXPORT_TABLES}" AS '
             "SELECT *, regexp_extract(filename, 'events_((?:[a-z]+_)?\\d{8})\\.parquet$', 1) "
-            f"AS _TABLE_SUFFIX FROM read_parquet({_literals(chosen)}, filename=true, hive_partitioning=false)"
+            f"AS _TABLE_SUFFIX FROM {_parquet(chosen)}"
         )
 
     def _show_loaded(self, sql: str) -> None:
@@ -136,11 +137,7 @@ class DuckWarehouse:
             empty = ", ".join(
                 f"CAST(NULL AS {column.kind}) AS {name}" for name, column in columns.items()
             )
-            source = (
-                f"FROM read_parquet({_literals(files)}, hive_partitioning=false)"
-                if files
-                else f"SELECT {empty} LIMIT 0"
-            )
+            source = f"FROM {_parquet(files)}" if files else f"SELECT {empty} LIMIT 0"
             self._db.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {source}")
 
 
@@ -154,8 +151,10 @@ def _one(sql: str, parameters: Mapping[str, Value]) -> Translated:
     return statement
 
 
-def _literals(values: list[str]) -> str:
-    return "[" + ", ".join(map(literal, values)) + "]"
+def _parquet(files: list[str]) -> str:
+    """Return a table function over *files*, whose names are names, not patterns."""
+    names = ", ".join(literal(glob.escape(file)) for file in files)
+    return f"read_parquet([{names}], filename=true, hive_partitioning=false)"
 
 
 def _connect(

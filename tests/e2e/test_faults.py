@@ -1,4 +1,4 @@
-"""What a user does wrong, and what a machine does at the worst moment: nothing lost, told in words."""
+"""What users do wrong, and machines at the worst moment: nothing lost, told in words."""
 
 import json
 import os
@@ -180,7 +180,8 @@ def test_the_warehouse_belongs_to_one_writer_who_is_named(cdp: Cdp, write: Write
         [
             sys.executable,
             "-c",
-            "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open', flush=True); input()",
+            "import duckdb, sys; db = duckdb.connect(sys.argv[1]); "
+            "print('open', flush=True); input()",
             str(cdp.home / "warehouse.duckdb"),
         ],
         stdin=subprocess.PIPE,

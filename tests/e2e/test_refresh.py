@@ -30,7 +30,7 @@ def link(a: tuple[str, str], b: tuple[str, str], consent: str = "granted") -> di
     }
 
 
-def decision(
+def decision(  # noqa: PLR0917 - the columns of a row, in order
     type: str, value: str, purpose: str, state: str, at: str, source: str
 ) -> dict[str, str]:
     return {

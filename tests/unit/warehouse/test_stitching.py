@@ -1,6 +1,7 @@
 """Hook, jump, contract: the statements of the stitch, driven as the workflow drives them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +17,10 @@ ID_LIMIT = 2**60 - 1
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> DuckWarehouse:
-    return DuckWarehouse(tmp_path_factory.mktemp("stitch"), memory_limit="1GB", threads=2)
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckWarehouse]:
+    made = DuckWarehouse(tmp_path_factory.mktemp("stitch"), memory_limit="1GB", threads=2)
+    yield made
+    made.close()
 
 
 def stitch(
@@ -94,7 +97,7 @@ def test_any_graph_has_the_components_that_union_find_finds(
 def test_a_chain_of_3000_links_is_one_cluster(warehouse: DuckWarehouse, tmp_path: Path) -> None:
     # Neighbours in the chain are far apart in number, the worst case for small labels.
     order = [(n * 7919) % 3001 for n in range(3001)]
-    edges = list(zip(order, order[1:], strict=False))
+    edges = list(pairwise(order))
     assert set(stitch(warehouse, edges, tmp_path).values()) == {0}
 
 
