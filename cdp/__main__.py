@@ -19,6 +19,7 @@ from rich.text import Text
 
 from cdp.domain.days import Kind
 from cdp.domain.errors import CdpError
+from cdp.domain.identifiers import spellings
 from cdp.executions.port import Execution, State, Step
 from cdp.follow import PHASES, Follower, why_no_profiles
 from cdp.platform import Platform, build, missing
@@ -27,7 +28,7 @@ from cdp.settings import Settings
 P = ParamSpec("P")
 R = TypeVar("R")
 
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 PATHS = click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
@@ -204,7 +205,7 @@ def _follow(platform: Platform, run_id: str, follower: Follower, *, as_json: boo
                 if as_json:
                     _print_json(_event(step))
             if live is not None:
-                live.update(_phases(follower))
+                live.update(_phases(follower, pending=not execution.state.ended))
             if execution.state.ended:
                 return execution
             time.sleep(0.05)
@@ -226,11 +227,13 @@ def _event(step: Step) -> dict[str, Any]:
     }
 
 
-def _phases(follower: Follower) -> Table:
+def _phases(follower: Follower, *, pending: bool = False) -> Table:
     table = Table.grid(padding=(0, 2))
     began = {phase.name: phase for phase in follower.phases()}
     for name, words in PHASES.items():
         phase = began.get(name)
+        if phase is None and not pending:
+            continue
         if phase is None:
             table.add_row(Text("·", style="dim"), Text(words, style="dim"), "")
             continue
@@ -395,10 +398,9 @@ def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
     from cdp.profiles.port import PROFILES  # noqa: PLC0415
 
     documents = platform.documents
-    spellings = dict.fromkeys([identifier.strip(), identifier.strip().lower()])
     ids = dict.fromkeys(
         live
-        for spelling in spellings
+        for spelling in spellings(identifier)
         for held in documents.find(spelling)
         if (live := documents.resolve(held))
     )
