@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
-import sqlglot
-
 from cdp.domain.errors import CdpError
 from cdp.objects.port import ObjectNotFound, ObjectStore
+from cdp.warehouse.dialect import exported
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values
 from cdp.workflow_engine import CallError
@@ -99,16 +98,11 @@ def _export(
     parameters: Mapping[str, Value],
 ) -> int:
     """Do as EXPORT DATA does: one file, the wildcard of its name replaced by twelve digits."""
-    tree = sqlglot.parse_one(sql, dialect="bigquery")
-    (uri,) = (
-        option.args["value"].name
-        for option in tree.args["options"].expressions
-        if option.this.name == "uri"
-    )
+    uri, select = exported(sql)
     _, _, name = uri.removeprefix("gs://").partition("/")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shard.json"
-        rows = warehouse.export(tree.this.sql("bigquery"), parameters, file)
+        rows = warehouse.export(select, parameters, file)
         with file.open("rb") as content:
             objects.put(name.replace("*", "0" * 12), content)
     return rows

@@ -4,6 +4,7 @@ Each construct that the statements use has a golden result in the tests of this 
 translation that is wrong without an error is found no other way.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,7 +33,10 @@ class Translated:
     reads_export: bool
 
 
-@lru_cache(maxsize=256)
+PARSING: Final = threading.RLock()
+"""Held while sqlglot works: two threads that parse at once have failed on each other's tokens."""
+
+
 def translate(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[Translated, ...]:
     """Return the statements of *sql* in DuckDB's dialect.
 
@@ -43,6 +47,21 @@ def translate(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[Translated,
     Raises:
         DialectError: does not parse, or sqlglot says that something was left out.
     """
+    with PARSING:
+        return _translated(sql, types)
+
+
+def exported(sql: str) -> tuple[str, str]:
+    """Return the URI and the SELECT of an EXPORT DATA statement, in BigQuery's dialect."""
+    with PARSING:
+        tree = sqlglot.parse_one(sql, dialect="bigquery")
+        options = tree.args["options"].expressions
+        (uri,) = (option.args["value"].name for option in options if option.this.name == "uri")
+        return uri, tree.this.sql("bigquery")
+
+
+@lru_cache(maxsize=256)
+def _translated(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[Translated, ...]:
     try:
         parsed = [tree for tree in sqlglot.parse(sql, dialect="bigquery") if tree is not None]
     except (sqlglot.errors.ParseError, sqlglot.errors.TokenError) as error:

@@ -26,6 +26,7 @@ from sqlglot import exp
 
 from cdp.domain.days import ExportTable, Kind, parse_suffix, suffix_of
 from cdp.domain.errors import InputError
+from cdp.warehouse.dialect import PARSING
 from cdp.warehouse.sources import (
     Source,
     connect,
@@ -171,7 +172,8 @@ def load_ga4(
 @cache
 def ga4_schema() -> Mapping[str, exp.DataType]:
     """Return the export's columns and types, as of July 2026."""
-    table = sqlglot.parse_one(_schema_text(), dialect="bigquery").this
+    with PARSING:
+        table = sqlglot.parse_one(_schema_text(), dialect="bigquery").this
     return {column.name: column.args["kind"] for column in table.expressions}
 
 
@@ -181,7 +183,8 @@ def _schema_text() -> str:
 
 @cache
 def _duck_types() -> Mapping[str, str]:
-    return {name: kind.sql("duckdb") for name, kind in ga4_schema().items()}
+    with PARSING:
+        return {name: kind.sql("duckdb") for name, kind in ga4_schema().items()}
 
 
 def _suffix_of_file(path: Path, day: date | None, kind: Kind | None) -> str | None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, Final, NoReturn, cast
 
 import duckdb
-from sqlglot import exp
 
 from cdp.domain.errors import InputError
 
@@ -288,7 +287,7 @@ def _starts_list(path: Path) -> bool:
 
 def literal(text: str) -> str:
     """Return *text* as a DuckDB string literal."""
-    return exp.Literal.string(text).sql("duckdb")
+    return "'" + text.replace("'", "''") + "'"
 
 
 def first_line(error: BaseException) -> str:
