@@ -28,7 +28,8 @@ from cdp.settings import Settings
 P = ParamSpec("P")
 R = TypeVar("R")
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a file or a pipe, lines stay whole.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 PATHS = click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
@@ -444,7 +445,7 @@ def runs(platform: Platform, limit: int, as_json: bool) -> None:
             {
                 "run_id": execution.id,
                 "state": result.get("state", execution.state.value.lower()),
-                "started_at": execution.created_at.isoformat(timespec="seconds"),
+                "started_at": execution.created_at.strftime("%Y-%m-%d %H:%M:%SZ"),
                 "seconds": took,
                 "by": execution.started_by,
                 "arguments": dict(execution.argument),
@@ -463,7 +464,7 @@ def runs(platform: Platform, limit: int, as_json: bool) -> None:
         return
     table = Table(box=None, header_style="dim")
     for heading in ("run", "state", "started", "seconds", "by", "exported", "written", "error"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"run", "started"})
     for row in rows:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
         counts = ["" if row[n] is None else f"{row[n]:,}" for n in ("exported", "written")]
@@ -483,7 +484,9 @@ def doctor(platform: Platform) -> None:
     for name, field in Settings.model_fields.items():
         given = "set" if name in settings.model_fields_set else "default"
         value = getattr(settings, name)
-        table.add_row(f"CDP_{name.upper()}", str(value), given, field.description)
+        table.add_row(
+            f"CDP_{name.upper()}", "" if value is None else str(value), given, field.description
+        )
     out.print(table)
     problems = missing(platform)
     out.print()
