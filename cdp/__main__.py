@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
@@ -362,10 +362,9 @@ def stats(platform: Platform, as_json: bool) -> None:
     from cdp.steps import policy_parameters  # noqa: PLC0415
     from cdp.warehouse.statements import statements  # noqa: PLC0415
 
-    warehouse = platform.published()
-    row = warehouse.query(statements()["92_stats"], policy_parameters(platform.policy)).to_dicts()[
-        0
-    ]
+    with closing(platform.published()) as warehouse:
+        found = warehouse.query(statements()["92_stats"], policy_parameters(platform.policy))
+    (row,) = found.to_dicts()
     row["documents"] = platform.documents.count(PROFILES, [Where("sync.state", "==", "live")])
     if as_json:
         _print_json(row)
@@ -576,7 +575,9 @@ def _score(platform: Platform, truth: Path, *, as_json: bool) -> None:
     from cdp.demo.score import score  # noqa: PLC0415
     from cdp.warehouse.statements import statements  # noqa: PLC0415
 
-    found = score(truth, platform.published().query(statements()["93_identifier_profile"], {}))
+    with closing(platform.published()) as warehouse:
+        stitched = warehouse.query(statements()["93_identifier_profile"], {})
+    found = score(truth, stitched)
     row = {
         "precision": round(found.precision, 6),
         "recall": round(found.recall, 6),

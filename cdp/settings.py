@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
@@ -25,9 +25,6 @@ class Settings(BaseSettings):
         env_prefix="CDP_", env_file=".env", extra="ignore", frozen=True, validate_default=True
     )
 
-    deployment: Literal["embedded"] = Field(
-        default="embedded", description="Where the platform runs."
-    )
     home: Path = Field(
         default=Path(".cdp"), description="Folder of the embedded deployment's data."
     )

@@ -365,8 +365,20 @@ class Steps:
         }
         outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
         self._warehouse.publish()
+        if complete:
+            self._discard_shards()
         self._runs.end(run_id, outcome["state"], outcome)
         return outcome
+
+    def _discard_shards(self) -> None:
+        """Delete the shards of this run and of all before it: personal data nobody needs now.
+
+        A message that comes again finds its shard's receipt; one of a run that died finds nothing,
+        and what it would have brought was delivered by this run.
+        """
+        for stored in self._objects.list("runs/"):
+            if "/part-" in stored.name:
+                self._objects.delete(stored.name)
 
     def fail(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run as failed, with the error in words."""

@@ -10,11 +10,9 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -118,11 +116,6 @@ class LocalExecutions:
             ).fetchall()
         return [_step(row) for row in rows]
 
-    def log(self, id: str) -> str:
-        """Return what the execution's process printed; for a fault of the program itself."""
-        file = self._folder / f"{id}.log"
-        return file.read_text("utf-8", "replace") if file.exists() else ""
-
     # --- inside the execution's own process -------------------------------------------------------
 
     def begin(self, id: str) -> Execution:
@@ -182,12 +175,13 @@ class LocalExecutions:
         """Return *found*, as failed where its process is no more."""
         if found.state.ended or self._alive(found.id):
             return found
-        self.end(
-            found.id,
-            State.FAILED,
-            error="its process ended without a word (killed, out of memory, or the machine "
-            "stopped); refresh again: what was not confirmed is delivered anew",
+        error = (
+            "its process ended without a word (killed, out of memory, or the machine stopped); "
+            "refresh again: what was not confirmed is delivered anew"
         )
+        if last := self._last_words(found.id):
+            error = f"its process ended unexpectedly: {last}"
+        self.end(found.id, State.FAILED, error=error)
         with self._file.writing() as db:
             db.execute(
                 "update entry set state = 'STATE_FAILED', exception = 'the process ended', "
@@ -196,6 +190,13 @@ class LocalExecutions:
                 (_now(), found.id),
             )
         return self._read("where id = ?", (found.id,), found.id)[0]
+
+    def _last_words(self, id: str) -> str | None:
+        """Return the last line that the execution's process printed, but for its logs."""
+        file = self._folder / f"{id}.log"
+        text = file.read_text("utf-8", "replace") if file.exists() else ""
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("{")]
+        return lines[-1] if lines else None
 
     def _alive(self, id: str) -> bool:
         try:
@@ -342,15 +343,6 @@ class Heartbeat:
 def hold(lock: int) -> None:
     """Keep the inherited lock to this process: its own children must not outlive it with it."""
     os.set_inheritable(lock, False)
-
-
-def wait(executions: LocalExecutions, id: str, seconds: float = 600) -> Execution:
-    """Wait until the execution has ended and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := executions.get(id)).state.ended and time.monotonic() < deadline:
-        with suppress(InterruptedError):
-            time.sleep(0.05)
-    return found
 
 
 def _step(row: Sequence[Any]) -> Step:

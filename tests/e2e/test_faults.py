@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from cdp.demo.generate import generate
-from cdp.executions.local import wait
 from cdp.executions.port import State
 from cdp.profiles.port import MAX_BYTES, PROFILES, Put
 from tests.e2e.support import ROOT, Cdp, event
+from tests.waiting import wait
 
 Write = Callable[..., Path]
 

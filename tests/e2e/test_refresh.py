@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,8 @@ def test_ids_stay_when_profiles_merge_and_old_ids_lead_to_the_new(cdp: Cdp, writ
     assert profile_of(cdp, "ada")["profile_id"] == a, "the earliest identifier's profile stays"
     assert profile_of(cdp, b)["profile_id"] == a
     assert list(cdp.documents()) == [a]
-    history = cdp.platform.published().query(
-        "select kind, from_id, to_id from identity_history", {}
-    )
+    with closing(cdp.platform.published()) as warehouse:
+        history = warehouse.query("select kind, from_id, to_id from identity_history", {})
     assert history.rows() == [("merge", b, a)]
     cdp.refresh("--full")
     assert profile_of(cdp, "ada")["profile_id"] == a
@@ -324,11 +324,12 @@ def test_the_two_exporters_shapes_end_in_equal_documents(cdp: Cdp, write: Write)
     """A run's shards hold rows of the ingest contract, whose types ingest makes the payload's."""
     cdp.run("load", "ga4", write("events_20261001.ndjson", [event("20261001", "a.1")]))
     outcome = cdp.refresh()
-    manifest = json.loads(
-        (cdp.home / "objects" / "runs" / outcome["run_id"] / "manifest.json").read_text()
-    )
+    run = cdp.home / "objects" / "runs" / outcome["run_id"]
+    manifest = json.loads((run / "manifest.json").read_text())
     (file,) = manifest["files"]
     assert manifest["rows"] == file["rows"] == 1
+    assert len(file["hash"]) == 32
+    assert list(run.glob("part-*")) == [], "a delivered shard is not kept"
     (body,) = cdp.documents().values()
     assert body["ga4"]["first_seen"] == "2026-10-01T12:00:00.000000Z"
     assert body["ga4"]["events"] == 1

@@ -25,11 +25,7 @@ def refused(**overrides):
 def test_every_setting_has_a_default_and_says_what_it_is():
     settings = Settings.load()
     assert str(settings.home) == ".cdp"
-    assert (settings.deployment, settings.property, settings.timezone) == (
-        "embedded",
-        "default",
-        "UTC",
-    )
+    assert (settings.property, settings.timezone) == ("default", "UTC")
     assert settings.policy is None
     assert settings.memory_limit == "1GB"
     assert all(field.description for field in Settings.model_fields.values())
@@ -51,7 +47,6 @@ def test_settings_cannot_change_while_the_platform_runs():
 @pytest.mark.parametrize(
     ("name", "value", "takes"),
     [
-        ("DEPLOYMENT", "cloud", "'embedded', or unset it"),
         ("PROPERTY", "a b", "1 to 64 letters, digits, - and _"),
         ("PROPERTY", "", "1 to 64 letters"),
         ("PROPERTY", "x" * 65, "1 to 64 letters"),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cdp.executions.local import LocalExecutions, wait
+from cdp.executions.local import LocalExecutions
 from cdp.executions.port import ExecutionNotFound, State
+from tests.waiting import wait
 
 # What `python -m cdp execute ID --lock N` does, without a workflow.
 SCRIPT = """
@@ -37,7 +38,8 @@ with executions.recorder(id) as recorder:
     entry.state, entry.ended_at = "STATE_SUCCEEDED", datetime.now(UTC)
     recorder.step_ended(entry)
 if found.argument.get("die"):
-    sys.exit(3)
+    print('{"a log line": 1}')
+    raise RuntimeError("no such luck")
 executions.end(id, State.SUCCEEDED, result={"answer": 42})
 """
 
@@ -92,9 +94,11 @@ def test_a_killed_execution_is_shown_as_failed_not_as_running(executions: LocalE
     assert executions.steps(run)[0].state == "STATE_FAILED"
 
 
-def test_one_that_exits_without_an_end_is_failed(executions: LocalExecutions) -> None:
+def test_one_that_breaks_is_failed_with_its_last_words(executions: LocalExecutions) -> None:
     run = executions.start({"die": True}, by="ada")
-    assert wait(executions, run, 30).state is State.FAILED
+    found = wait(executions, run, 30)
+    assert found.state is State.FAILED
+    assert found.error == "its process ended unexpectedly: RuntimeError: no such luck"
 
 
 def test_a_cancelled_execution_stops_and_tells_who_asked(executions: LocalExecutions) -> None:
