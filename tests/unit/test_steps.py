@@ -1,0 +1,176 @@
+"""What the workflow asks of Python, step by step."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
+from cdp.objects.folder import FolderObjects
+from cdp.profiles.port import Create
+from cdp.profiles.sqlite import SqliteDocuments
+from cdp.queue.local import LocalQueue
+from cdp.runs import LeaseLost, Runs
+from cdp.steps import TOPIC, Limits, Steps
+from cdp.warehouse.duckdb import DuckWarehouse
+from cdp.warehouse.rest import parameter_values
+from cdp.warehouse.statements import statements
+
+NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
+    documents = SqliteDocuments(tmp_path / "documents.sqlite")
+    objects = FolderObjects(tmp_path / "objects")
+    queue = LocalQueue(tmp_path / "queue.sqlite")
+    warehouse = DuckWarehouse(tmp_path, memory_limit="500MB", threads=1)
+    warehouse.run(statements()["00_tables"], {})
+    (tmp_path / "raw").mkdir()
+    steps = Steps(
+        warehouse=warehouse,
+        documents=documents,
+        runs=Runs(documents, lease_seconds=60, clock=lambda: NOW),
+        objects=objects,
+        queue=queue,
+        policy=Policy.load(None),
+        property="p",
+        zone=ZoneInfo("Europe/Berlin"),
+        salt="salt",
+        limits=Limits(shard_rows=10, batch_events=100, delivery_timeout=60),
+        clock=lambda: NOW,
+    )
+    assert steps.call("lease", "r1", {}) == {"granted": True}
+    yield SimpleNamespace(steps=steps, documents=documents, objects=objects, queue=queue)
+    documents.close()
+    queue.close()
+    warehouse.close()
+
+
+def shard(at: SimpleNamespace, number: int, rows: int) -> None:
+    lines = b"".join(b"{}\n" for _ in range(rows))
+    at.objects.put(f"runs/r1/part-{number:05}-000000000000.json", io.BytesIO(lines))
+
+
+def receipt(at: SimpleNamespace, number: int, rows: int, rejected: int = 0) -> None:
+    body = {
+        "run_id": "r1",
+        "shard": number,
+        "rows": rows,
+        "written": rows - rejected,
+        "unchanged": 0,
+        "stale": 0,
+        "rejected": rejected,
+    }
+    at.documents.commit([Create("receipts", f"r1.{number}", body)])
+
+
+def rejected(at: SimpleNamespace, number: int, *profile_ids: str | None) -> None:
+    rows = [{"line": 1, "profile_id": profile_id, "reason": "x"} for profile_id in profile_ids]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    at.objects.put(f"runs/r1/rejected/{number}.ndjson", content)
+
+
+def exported(at: SimpleNamespace, *rows: int) -> None:
+    for number, count in enumerate(rows):
+        shard(at, number, count)
+    counted = {str(number): count for number, count in enumerate(rows)}
+    body = {"rows": sum(rows), "shards": len(rows), "shard_rows": counted}
+    at.steps.call("manifest", "r1", body)
+
+
+def test_an_unknown_step_is_told_with_the_known_ones(at: SimpleNamespace) -> None:
+    with pytest.raises(CdpError, match="no step 'dance'; there are lease, plan"):
+        at.steps.call("dance", "r1", {})
+
+
+def test_a_run_without_the_lease_is_stopped_at_its_next_step(at: SimpleNamespace) -> None:
+    assert at.steps.call("lease", "r2", {})["held_by"] == "r1"
+    with pytest.raises(LeaseLost):
+        at.steps.call("plan", "r2", {})
+
+
+def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
+    with pytest.raises(CdpError, match="since is 'yesterday'; write a day as YYYY-MM-DD"):
+        at.steps.call("plan", "r1", {"since": "yesterday"})
+
+
+def test_rows_that_got_lost_on_export_stop_the_run(at: SimpleNamespace) -> None:
+    shard(at, 0, 3)
+    with pytest.raises(CdpError, match="exported 3 rows in 1 shards, but 4 rows"):
+        at.steps.call("manifest", "r1", {"rows": 4, "shards": 1, "shard_rows": {"0": 3}})
+
+
+def test_one_message_a_shard_names_the_very_object(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    assert at.steps.call("deliver", "r1", {}) == {"messages": 2}
+    assert at.queue.pending(TOPIC) == 2
+    with at.objects.open("runs/r1/manifest.json") as file:
+        manifest = json.load(file)
+    assert [file["rows"] for file in manifest["files"]] == [3, 2]
+    assert all(file["generation"] and file["hash"] for file in manifest["files"])
+
+
+def test_a_shard_that_the_exporter_split_counts_by_its_receipts(at: SimpleNamespace) -> None:
+    shard(at, 0, 2)
+    at.objects.put("runs/r1/part-00000-000000000001.json", b"{}\n")
+    at.steps.call("manifest", "r1", {"rows": 3, "shards": 1, "shard_rows": {"0": 3}})
+    with at.objects.open("runs/r1/manifest.json") as file:
+        assert [entry["rows"] for entry in json.load(file)["files"]] == [None, None]
+
+
+def test_delivery_is_done_when_every_shard_has_its_receipt(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3)
+    assert at.steps.call("receipts", "r1", {})["done"] is False
+    receipt(at, 1, 2)
+    answer = at.steps.call("receipts", "r1", {})
+    assert (answer["done"], answer["complete"]) == (True, True)
+    assert parameter_values(answer["parameters"]) == {"settled_shards": [0, 1], "rejected_ids": []}
+
+
+def test_a_rejected_profile_stays_in_doubt_alone(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3, rejected=1)
+    rejected(at, 0, "p_1")
+    receipt(at, 1, 2)
+    answer = at.steps.call("receipts", "r1", {})
+    assert answer["complete"] is False
+    values = parameter_values(answer["parameters"])
+    assert values == {"settled_shards": [0, 1], "rejected_ids": ["p_1"]}
+
+
+def test_a_rejected_row_of_nobody_known_leaves_its_shard_in_doubt(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3, rejected=2)
+    rejected(at, 0, "p_1", None)
+    receipt(at, 1, 2)
+    values = parameter_values(at.steps.call("receipts", "r1", {})["parameters"])
+    assert values == {"settled_shards": [1], "rejected_ids": []}
+
+
+def test_the_end_adds_up_and_is_partial_while_anything_is_missing(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3)
+    # The totals need the tables that the run makes; an empty run has them, too.
+    for name in ("identifier", "edge", "link", "hub", "name", "payload"):
+        at.steps._warehouse.run(f"create table {name} as select null as kept_out", {})
+    at.steps._warehouse.run("create or replace table payload as select false as has_fields", {})
+    body = {"exported": 5, "shards": 2, "rounds": 0, "jumps": 1}
+    outcome = at.steps.call("settle", "r1", body)
+    assert (outcome["state"], outcome["undelivered"], outcome["written"]) == ("partial", 2, 3)
+    assert outcome["dead_lettered"] == [{"shard": 1, "reason": "no receipt in time"}]
+    assert len(at.objects.list("runs/r1/part-")) == 2, "what was not delivered is kept"
+
+
+def test_a_failure_ends_the_run_with_the_error_in_words(at: SimpleNamespace) -> None:
+    at.steps.call("fail", "r1", {"error": {"message": "no disk", "code": 400, "tags": []}})
+    run = at.documents.get("runs", "r1").body
+    assert (run["state"], run["error"]) == ("failed", "no disk (code 400)")
+    assert at.steps.call("lease", "r2", {}) == {"granted": True}
