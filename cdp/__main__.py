@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cdp import __version__
 from cdp.domain.days import Kind
 from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import spellings
@@ -29,7 +30,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Into a file or a pipe, lines stay whole.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+out = Console(
+    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
+)
 PATHS = click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
@@ -58,7 +61,7 @@ def with_platform(command: Callable[..., R]) -> Callable[..., R]:
 
 
 @click.group(cls=Group)
-@click.version_option(package_name=None, version="0.1.0", prog_name="cdp")
+@click.version_option(__version__, prog_name="cdp")
 def cdp() -> None:
     """Composable CDP: the GA4 export in, one consented profile a person out."""
 
@@ -291,11 +294,12 @@ def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_js
 
 
 def _tell_partial(outcome: Mapping[str, Any]) -> None:
-    out.print(
-        f"\n[red]Only partly delivered:[/red] {outcome['rejected']:,} rows rejected (see "
-        f"objects/runs/{outcome['run_id']}/rejected/), {outcome['undelivered']:,} not delivered. "
-        "The next refresh tries them again."
+    told = (
+        f" {outcome['rejected']:,} rows rejected (see objects/runs/{outcome['run_id']}/rejected/), "
+        f"{outcome['undelivered']:,} not delivered. The next refresh tries them again."
     )
+    out.print()
+    out.print(Text("Only partly delivered:", style="red") + Text(told))
     for dead in outcome["dead_lettered"]:
         out.print(f"  shard {dead['shard']}: {dead['reason']}")
 
@@ -493,7 +497,7 @@ def doctor(platform: Platform) -> None:
         out.print(Text("✗ ", style="red") + Text(problem))
     if problems:
         sys.exit(1)
-    out.print("[green]✓[/green] all there")
+    out.print(Text("✓ ", style="green") + Text("all there"))
 
 
 @cdp.command()

@@ -333,3 +333,12 @@ def test_the_two_exporters_shapes_end_in_equal_documents(cdp: Cdp, write: Write)
     (body,) = cdp.documents().values()
     assert body["ga4"]["first_seen"] == "2026-10-01T12:00:00.000000Z"
     assert body["ga4"]["events"] == 1
+
+
+def test_what_looks_like_markup_is_shown_as_text(cdp: Cdp, write: Write) -> None:
+    rows = [event("20261001", "[/red][bold].1", user="[link=https://example.com]x")]
+    cdp.run("load", "ga4", write("events_20261001 [red].ndjson", rows))
+    cdp.refresh()
+    told = cdp.run("profile", "[/red][bold].1")
+    assert "[/red][bold].1" in told
+    assert "[link=https://example.com]x" in told
