@@ -254,18 +254,17 @@ def _phases(follower: Follower, *, pending: bool = False) -> Table:
 def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_json: bool) -> int:
     """Say how the run ended and return the exit code."""
     phases = {phase.name: round(phase.seconds or 0, 3) for phase in follower.phases()}
-    outcome: dict[str, Any] = dict(execution.result or {})
-    if execution.state is not State.SUCCEEDED:
-        counts = ("exported", "shards", "written", "unchanged", "stale", "rejected")
-        took = (execution.ended_at or execution.created_at) - execution.created_at
-        outcome = {
-            "run_id": execution.id,
-            "state": execution.state.value.lower(),
-            "error": execution.error,
-            **dict.fromkeys(counts, 0),
-            "seconds": round(took.total_seconds(), 3),
-        }
-    outcome["steps"] = phases
+    counts = ("exported", "shards", "written", "unchanged", "stale", "rejected")
+    took = (execution.ended_at or execution.created_at) - execution.created_at
+    outcome: dict[str, Any] = {
+        "run_id": execution.id,
+        "state": execution.state.value.lower(),
+        **dict.fromkeys(counts, 0),
+        "seconds": round(took.total_seconds(), 3),
+        **({"error": execution.error} if execution.error else {}),
+        **(execution.result or {}),
+        "steps": phases,
+    }
     code = {"succeeded": 0, "partial": 2}.get(outcome["state"], 1)
     if as_json:
         _print_json(outcome)

@@ -125,8 +125,9 @@ def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) ->
     runs = cdp.platform.runs
     while runs.holder() != run_id and not executions.get(run_id).state.ended:
         time.sleep(0.005)
-    told = cdp.run("refresh", code=1)
-    assert run_id in told or "is writing the warehouse" in told
+    told = cdp.refresh(code=1)
+    assert (told["state"], told["exported"], told["written"]) in {("held", 0, 0), ("failed", 0, 0)}
+    assert told.get("held_by") == run_id or "is writing the warehouse" in told["error"]
     assert wait(executions, run_id, 60).state is State.SUCCEEDED
 
 
