@@ -21,7 +21,7 @@ from cdp import __version__
 from cdp.domain.days import Kind
 from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import spellings
-from cdp.executions.port import Execution, State, Step
+from cdp.executions.port import Execution, Step
 from cdp.follow import PHASES, Follower, why_no_profiles
 from cdp.platform import Platform, build, missing
 from cdp.settings import Settings
