@@ -4,12 +4,12 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -26,7 +26,6 @@ from cdp.follow import PHASES, Follower, why_no_profiles
 from cdp.platform import Platform, build, missing
 from cdp.settings import Settings
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 # Into a file or a pipe, lines stay whole.
@@ -394,7 +393,7 @@ def profile(platform: Platform, identifier: str, as_json: bool) -> None:
         _print_json(found)
         return
     for one in found:
-        out.print(_profile_table(one))
+        out.print(_profile_table(one, platform.policy.identifiers.priority))
 
 
 def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
@@ -416,9 +415,13 @@ def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
     return [{"profile_id": key, **found[key].body} for key in ids if key in found]
 
 
-def _profile_table(body: Mapping[str, Any]) -> Table:
+def _profile_table(body: Mapping[str, Any], priority: Sequence[str]) -> Table:
     table = Table(title=body["profile_id"], title_justify="left", show_header=False, box=None)
-    for path, value in _flat({key: body[key] for key in body if key != "profile_id"}):
+    shown_body = {key: body[key] for key in body if key != "profile_id"}
+    if held := body.get("identifiers"):
+        order = [*priority, *(key for key in held if key not in priority)]
+        shown_body["identifiers"] = {key: held[key] for key in order if key in held}
+    for path, value in _flat(shown_body):
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         table.add_row(Text(path, style="dim"), Text(shown))
     return table
@@ -525,6 +528,7 @@ def policy(platform: Platform, as_json: bool) -> None:
             table.add_row(*row)
         out.print(table, "")
     out.print(
+        f"Identifiers, strongest first: {_list(rules.identifiers.priority)}.\n"
         f"Linking needs {rules.linking.purpose}; a loaded link that states no consent counts as "
         f"{rules.linking.unstated}.\n"
         f"Explicit decisions come from {_list(rules.decisions.explicit)}."
@@ -635,14 +639,18 @@ def demo(platform: Platform, people: int, days: int) -> None:
     )
     for document in richest.documents:
         out.print("\nThe profile with the highest revenue:")
-        out.print(_profile_table({"profile_id": document.id, **document.body}))
+        out.print(
+            _profile_table(
+                {"profile_id": document.id, **document.body}, platform.policy.identifiers.priority
+            )
+        )
     out.print(
         "\nNext: python -m cdp stats · runs · policy · doctor · profile IDENTIFIER; "
         "load your own export with `python -m cdp load ga4 PATH...`"
     )
 
 
-def _list(names: tuple[str, ...]) -> str:
+def _list(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 

@@ -7,7 +7,3 @@ class CdpError(Exception):
 
 class InputError(CdpError):
     """Input that cannot be read; names the file and, where there is one, the line."""
-
-
-class NotPermitted(CdpError):  # noqa: N818 - reads as the sentence it is
-    """The acting user's role does not allow the action; nothing was written."""

@@ -413,3 +413,38 @@ def test_the_function_ingests_what_a_push_brings(objects, documents, monkeypatch
     for bad in ("nothing", "[]", "7"):
         with pytest.raises(Refused):
             main.ingest(cloud_event(Leased("8", "shards", bad, "t", 1, "w.1")))
+
+
+def test_consent_may_come_as_a_list_and_comes_whole():
+    found = parse(
+        {
+            "profile_id": "p1",
+            "seq": "3",
+            "hash": "h",
+            "set": {
+                "consent": [
+                    {"purpose": "ads", "state": "denied", "since": None, "source": None},
+                    {"purpose": "analytics", "state": "granted", "source": "ga4"},
+                ]
+            },
+        }
+    )
+    assert found.set["consent"] == {
+        "ads": {"state": "denied"},
+        "analytics": {"state": "granted", "source": "ga4"},
+    }
+    assert "consent" in found.unset
+
+
+@pytest.mark.parametrize("stated", [[1], [{}], [{"purpose": 7}], "granted"])
+def test_consent_of_another_shape_is_rejected(stated):
+    with pytest.raises(BadRow):
+        parse({"profile_id": "p1", "seq": 1, "hash": "h", "set": {"consent": stated}})
+
+
+def test_an_exporter_that_writes_every_column_may_say_gone_or_merged():
+    row = {"profile_id": "p1", "seq": 1, "hash": "h", "confirm": True, "set": None, "unset": []}
+    gone = parse({**row, "gone": True, "merged_into": None})
+    assert (gone.kind, gone.confirm) == (Kind.GONE, True)
+    merged = parse({**row, "gone": None, "merged_into": "p2"})
+    assert (merged.kind, merged.into) == (Kind.MERGED, "p2")

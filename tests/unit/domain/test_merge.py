@@ -185,3 +185,23 @@ def test_a_newer_row_revives_a_profile_that_was_merged_or_erased():
         assert outcome(gone, row(3, "h1")) is Outcome.WRITTEN
         assert merged(gone, row(3, "h1"))["sync"]["state"] == "live"
         assert "merged_into" not in merged(gone, row(3, "h1"))["sync"]
+
+
+def test_a_row_to_confirm_raises_the_stamp_and_so_keeps_an_older_one_out():
+    held = merged(None, row(5, "a"))
+    assert outcome(held, row(7, "a")) is Outcome.UNCHANGED
+    assert outcome(held, row(6, "b")) is Outcome.WRITTEN, "what the run that died might still bring"
+    assert outcome(held, row(7, "a", confirm=True)) is Outcome.WRITTEN
+    confirmed = merged(held, row(7, "a", confirm=True))
+    assert outcome(confirmed, row(6, "b")) is Outcome.STALE
+    assert outcome(confirmed, row(7, "a", confirm=True)) is Outcome.UNCHANGED, "told twice"
+
+
+def test_a_profile_of_which_nothing_is_known_keeps_what_others_wrote():
+    held = merged({"crm": {"tier": 1}, "ga4": {"own": 2}}, row(1, set={"ga4": {"sessions": 3}}))
+    gone = merged(held, row(2, "g", kind=Kind.GONE))
+    assert gone["sync"]["state"] == "gone"
+    assert {key: gone[key] for key in gone if key != "sync"} == {
+        "crm": {"tier": 1},
+        "ga4": {"own": 2},
+    }
