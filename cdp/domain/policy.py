@@ -116,6 +116,10 @@ class Events(_Table):
     purchases: tuple[str, ...]
 
 
+class Access(_Table):
+    masked: tuple[IdentifierType, ...]
+
+
 class Policy(_Table):
     """A policy in force; `digest` names its content."""
 
@@ -126,6 +130,7 @@ class Policy(_Table):
     decisions: Decisions
     events: Events
     fields: Mapping[str, str]
+    access: Access
     _source: str = PrivateAttr(default=_SHIPS)
 
     @model_validator(mode="after")
@@ -220,11 +225,13 @@ _TABLES: Final[Mapping[str, type[_Table]]] = {
     "linking": Linking,
     "decisions": Decisions,
     "events": Events,
+    "access": Access,
 }
 _SETS: Final[Mapping[str, Sequence[str]]] = {
     "identifiers": ("blocked", "blocked_patterns", "not_a_user_id"),
     "decisions": ("explicit",),
     "events": ("leads", "purchases"),
+    "access": ("masked",),
 }
 """Lists whose order means nothing."""
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from cdp.warehouse.dialect import DialectError, bind, parameter_types, translate
-from cdp.warehouse.statements import statements
+from cdp.warehouse.statements import questions, statements
 
 DAY = date(2026, 10, 31)
 NOON = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -475,7 +475,8 @@ def construct(node):
 
 
 def test_every_construct_of_the_statements_has_a_case():
-    used = {c: name for name, sql in statements().items() for c in constructs(sql)}
+    every = {**statements(), **questions()}
+    used = {c: name for name, sql in every.items() for c in constructs(sql)}
     covered = {c for case in (QUERIES | SCRIPTS).values() for c in constructs(case.sql)}
     assert {c: used[c] for c in used.keys() - covered} == {}
 

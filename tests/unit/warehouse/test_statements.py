@@ -1,7 +1,8 @@
-"""Every statement of the refresh, judged by Google's own analyzer and by the house rules.
+"""Every statement and question, judged by Google's own analyzer and by the house rules.
 
 The analyzer knows the export's schema, the loaded tables, what earlier statements made, and of each
-statement exactly the parameters that the workflow or Python gives it.
+statement exactly the parameters that the workflow or Python gives it. A question's header declares
+its parameters.
 """
 
 import io
@@ -29,7 +30,7 @@ from cdp.profiles.sqlite import SqliteDocuments
 from cdp.runs import Runs
 from cdp.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.row_files import RAW_TABLES
-from cdp.warehouse.statements import statements
+from cdp.warehouse.statements import questions, statements
 from tests.unit.warehouse.googlesql import GoogleSqlError, columns_of, split, type_named
 
 MAIN = Path(__file__).parents[3]
@@ -37,6 +38,8 @@ SCHEMA = MAIN.parent / "shared" / "data" / "schema" / "ga4_events_schema_2026.js
 EXPORT = resources.files("cdp.warehouse").joinpath("ga4_events.sql").read_text("utf-8")
 
 pytestmark = pytest.mark.xdist_group("googlesql")
+
+EVERY = {**statements(), **questions()}
 
 # --- what gives a statement its parameters --------------------------------------------------------
 
@@ -159,7 +162,20 @@ def provided(answers) -> dict[str, dict[str, str]]:
             made = text + export if "exported.parameter" in text else text
             integers = re.findall(r"integer_parameter\(\"(\w+)", made)
             found |= dict.fromkeys(integers, "INT64")
-    return given
+    return given | {name: declared(text) for name, text in questions().items()}
+
+
+def declared(question: str) -> dict[str, str]:
+    """Return the parameters that a question's header declares: `@a, @b STRING, @c INT64`."""
+    header = re.sub(r"\n--\s*", " ", question.partition("\n\n")[0].partition("select")[0])
+    types: dict[str, str] = {}
+    waiting: list[str] = []
+    for name, kind in re.findall(r"@(\w+)(?:\s+((?:ARRAY<)?[A-Z0-9]+>?))?", header):
+        waiting.append(name)
+        if kind:
+            types |= dict.fromkeys(waiting, kind)
+            waiting = []
+    return types
 
 
 # --- the gate -------------------------------------------------------------------------------------
@@ -190,7 +206,7 @@ def inputs(googlesql) -> dict[str, Any]:
 def gate(googlesql, provided) -> Gate:
     gate = Gate()
     tables = inputs(googlesql)
-    for name, script in statements().items():  # named in the order in which they run
+    for name, script in EVERY.items():  # statements are named in the order in which they run
         gate.tables[name] = dict(tables)
         gate.resolved[name] = []
         try:
@@ -204,7 +220,7 @@ def gate(googlesql, provided) -> Gate:
     return gate
 
 
-@pytest.mark.parametrize("name", statements())
+@pytest.mark.parametrize("name", EVERY)
 def test_googles_analyzer_accepts_every_statement(gate, name):
     assert name not in gate.errors, gate.errors[name]
 
@@ -261,7 +277,7 @@ def nodes(node: Any) -> Iterator[Any]:
             yield from nodes(value)
 
 
-@pytest.mark.parametrize("name", statements())
+@pytest.mark.parametrize("name", EVERY)
 def test_no_float_becomes_text(gate, name):
     """BigQuery writes 1.0 as '1', DuckDB as '1.0'."""
     casts = [n for n in nodes(gate.resolved[name]) if type(n).__name__ == "ResolvedCast"]
@@ -269,7 +285,7 @@ def test_no_float_becomes_text(gate, name):
     assert (TypeKind.TYPE_DOUBLE, TypeKind.TYPE_STRING) not in kinds
 
 
-@pytest.mark.parametrize("name", statements())
+@pytest.mark.parametrize("name", EVERY)
 def test_no_array_is_asked_whether_it_is_null(gate, name):
     """BigQuery stores a null array as an empty one, DuckDB as null; ask for an element instead."""
     asked = [
@@ -284,7 +300,7 @@ def test_no_array_is_asked_whether_it_is_null(gate, name):
 
 trees = pytest.mark.parametrize(
     "parsed",
-    [pytest.param(sqlglot.parse(sql, dialect="bigquery"), id=n) for n, sql in statements().items()],
+    [pytest.param(sqlglot.parse(sql, dialect="bigquery"), id=n) for n, sql in EVERY.items()],
 )
 
 
@@ -297,7 +313,16 @@ def test_a_file_is_one_statement_or_a_transaction_or_makes_tables(parsed):
     elif len(kinds) > 1:
         assert set(kinds) == {exp.Create}
     else:
-        assert kinds[0] in {exp.Create, exp.Delete, exp.Insert, exp.Merge, exp.Select, exp.Update}
+        assert kinds[0] in {
+            *(exp.Create, exp.Delete, exp.Insert, exp.Merge, exp.Update),
+            *(exp.Select, exp.Union),
+        }
+
+
+@pytest.mark.parametrize("name", questions())
+def test_a_question_only_reads(name):
+    (tree,) = sqlglot.parse(questions()[name], dialect="bigquery")
+    assert isinstance(tree, exp.Select | exp.Union)
 
 
 @trees
@@ -343,16 +368,16 @@ def test_json_text_only_goes_into_hashes(parsed):
         assert text.find_ancestor(exp.MD5, exp.SHA2Digest)
 
 
-@pytest.mark.parametrize("name", statements())
+@pytest.mark.parametrize("name", EVERY)
 def test_the_header_says_the_grain(name):
-    header = statements()[name].split("\n\n")[0 if name != "00_tables" else 1]
+    header = EVERY[name].split("\n\n")[0 if name != "00_tables" else 1]
     lines = [line for line in header.splitlines() if line.startswith("--")]
     assert any(line.startswith("-- grain:") for line in lines)
 
 
-@pytest.mark.parametrize("name", statements())
+@pytest.mark.parametrize("name", EVERY)
 def test_somebody_runs_the_statement_and_gives_its_parameters(provided, name):
-    trees = sqlglot.parse(statements()[name], dialect="bigquery")
+    trees = sqlglot.parse(EVERY[name], dialect="bigquery")
     used = {parameter.name for parameter in found(trees, exp.Parameter)}
     assert used <= provided[name].keys()
 
