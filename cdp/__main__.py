@@ -2,6 +2,9 @@
 
 import getpass
 import json
+import os
+import secrets
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +21,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cdp import __version__
+from cdp.domain.access import Role
 from cdp.domain.days import Kind
 from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import spellings
 from cdp.executions.port import Execution, Step
 from cdp.follow import PHASES, Follower, why_no_profiles
-from cdp.platform import Platform, build, missing
+from cdp.governance import Shell
+from cdp.platform import HOME_PAGE, Platform, build, missing
 from cdp.settings import Settings
 
 R = TypeVar("R")
@@ -106,6 +111,7 @@ def load_ga4(
             progress=show,
             **platform.resources,
         )
+    platform.governance.loaded(_shell(), "ga4", {table.name: table.rows for table in loaded})
     for table in loaded:
         same = ", as before" if table.unchanged else ""
         out.print(f"{table.name}  {table.rows:>10,} rows{same}")
@@ -141,7 +147,10 @@ def load_consent(platform: Platform, paths: tuple[Path, ...]) -> None:
 def _load_rows(platform: Platform, table: str, paths: tuple[Path, ...]) -> None:
     from cdp.warehouse.row_files import load_rows  # noqa: PLC0415
 
-    for file in load_rows(platform.raw, table, paths, **platform.resources):
+    loaded = load_rows(platform.raw, table, paths, **platform.resources)
+    kind = {"raw_link": "links", "raw_decision": "consent"}[table]
+    platform.governance.loaded(_shell(), kind, {file.path.name: file.rows for file in loaded})
+    for file in loaded:
         same = ", as before" if file.unchanged else ""
         out.print(f"{file.path}  {file.rows:>10,} rows{same}")
 
@@ -186,7 +195,7 @@ def _refresh(
     }
     if since and until and since > until:
         raise CdpError("--since is after --until; swap them")
-    run_id = platform.start_refresh(arguments, by=getpass.getuser())
+    run_id = platform.governance.start_refresh(_shell(), arguments)
     follower = Follower(platform.executions, run_id)
     try:
         execution = _follow(platform, run_id, follower, as_json=as_json)
@@ -343,7 +352,7 @@ def execute(platform: Platform, id: str, lock: int) -> None:
 @with_platform
 def cancel(platform: Platform, run_id: str) -> None:
     """End a running refresh; what it delivered stays, the next run does the rest."""
-    platform.executions.cancel(run_id, by=getpass.getuser())
+    platform.governance.cancel_run(_shell(), run_id)
     deadline = time.monotonic() + 30
     while not (execution := platform.executions.get(run_id)).state.ended:
         if time.monotonic() > deadline:
@@ -535,6 +544,152 @@ def policy(platform: Platform, as_json: bool) -> None:
     )
 
 
+# --- the console ----------------------------------------------------------------------------------
+
+
+@cdp.command(context_settings={"ignore_unknown_options": True})
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
+@with_platform
+def serve(platform: Platform, port: int, address: str) -> None:
+    """Serve the console; sign in with an account of `user add`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise CdpError(
+                f"{address}:{port} cannot be listened on ({error.strerror}); say another --port"
+            ) from None
+    out.print(f"The console is at http://{address}:{port}. Ctrl+C ends it.")
+    command = [sys.executable, "-m", "streamlit", "run", str(HOME_PAGE)]
+    options = [f"--server.address={address}", f"--server.port={port}"]
+    environ = {**os.environ, **platform.settings.environment()}
+    environ["CDP_HOME"] = str(platform.settings.home.resolve())
+    os.chdir(HOME_PAGE.parent)  # Streamlit reads its configuration there
+    os.execve(sys.executable, [*command, *options], environ)  # noqa: S606 - our own command
+
+
+@cdp.group()
+def user() -> None:
+    """Accounts of the console. Marketers read; admins also act."""
+
+
+ROLE = click.Choice([role.value for role in Role])
+PASSWORD_IN = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
+)
+
+
+@user.command("add")
+@click.argument("username")
+@click.option("--role", type=ROLE, required=True)
+@click.option("--name", default="", help="As the console shows it; the username if not given.")
+@click.option("--email", help="By which an identity provider's sign-in finds the account.")
+@click.option("--no-password", is_flag=True, help="Only the identity provider signs them in.")
+@PASSWORD_IN
+@with_platform
+def add_user(
+    platform: Platform,
+    username: str,
+    *,
+    role: str,
+    name: str,
+    email: str | None,
+    no_password: bool,
+    password_stdin: bool,
+) -> None:
+    """Add an account; asks for its password."""
+    password = None if no_password else _password(password_stdin)
+    platform.governance.add_account(
+        _shell(), username, name=name, role=Role(role), email=email, password=password
+    )
+    out.print(f"{username} may sign in, as {role}.")
+
+
+@user.command("passwd")
+@click.argument("username")
+@PASSWORD_IN
+@with_platform
+def set_password(platform: Platform, username: str, password_stdin: bool) -> None:
+    """Give an account another password; ends its sessions and a lock on it."""
+    platform.governance.set_password(_shell(), username, _password(password_stdin))
+    out.print(f"{username} has another password, and is signed out everywhere.")
+
+
+@user.command("role")
+@click.argument("username")
+@click.argument("role", type=ROLE)
+@with_platform
+def set_role(platform: Platform, username: str, role: str) -> None:
+    """Give an account another role; ends its sessions."""
+    platform.governance.set_role(_shell(), username, Role(role))
+    out.print(f"{username} is {role} now, and signs in anew.")
+
+
+@user.command("disable")
+@click.argument("username")
+@with_platform
+def disable_user(platform: Platform, username: str) -> None:
+    """Close an account, at once; `enable` opens it again."""
+    platform.governance.set_disabled(_shell(), username, disabled=True)
+    out.print(f"{username} cannot sign in any more, and is signed out everywhere.")
+
+
+@user.command("enable")
+@click.argument("username")
+@with_platform
+def enable_user(platform: Platform, username: str) -> None:
+    """Open a closed account again."""
+    platform.governance.set_disabled(_shell(), username, disabled=False)
+    out.print(f"{username} may sign in again.")
+
+
+@user.command("list")
+@JSON
+@with_platform
+def list_users(platform: Platform, as_json: bool) -> None:
+    """List accounts; never their passwords."""
+    rows = [
+        {
+            "username": account.username,
+            "name": account.name,
+            "role": account.role.value if account.role else "",
+            "email": account.email or "",
+            "password": account.password is not None,
+            "state": "disabled" if account.disabled else "active",
+        }
+        for account in platform.accounts.all()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        out.print("No accounts yet; `python -m cdp user add NAME --role admin` makes one.")
+        return
+    table = Table(box=None, header_style="dim")
+    for heading in ("username", "name", "role", "e-mail", "signs in by", "state"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        by = "password" if row["password"] else "identity provider"
+        cells = (row["username"], row["name"], row["role"], row["email"], by, row["state"])
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    out.print(table)
+
+
+def _password(from_stdin: bool) -> str:
+    """Return a password that was typed twice, or the first line of standard input."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        raise CdpError("there is no terminal to ask for the password; use --password-stdin")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _shell() -> Shell:
+    return Shell(getpass.getuser())
+
+
 # --- demo -----------------------------------------------------------------------------------------
 
 
@@ -644,9 +799,34 @@ def demo(platform: Platform, people: int, days: int) -> None:
                 {"profile_id": document.id, **document.body}, platform.policy.identifiers.priority
             )
         )
+    _first_accounts(platform)
     out.print(
-        "\nNext: python -m cdp stats · runs · policy · doctor · profile IDENTIFIER; "
+        "\nNext: python -m cdp serve · stats · runs · policy · doctor · profile IDENTIFIER; "
         "load your own export with `python -m cdp load ga4 PATH...`"
+    )
+
+
+def _first_accounts(platform: Platform) -> None:
+    """Make an admin and a marketer where nobody can sign in yet; print their passwords once."""
+    if platform.accounts.all():
+        return
+    made = {role: secrets.token_urlsafe(12) for role in (Role.ADMIN, Role.MARKETER)}
+    file = platform.settings.home / "first-passwords.txt"
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text("".join(f"{role.value} {word}\n" for role, word in made.items()), "ascii")
+    for role, word in made.items():
+        platform.governance.add_account(
+            _shell(), role.value, name=role.value.capitalize(), role=role, password=word
+        )
+    out.print("\nSign in to the console with")
+    table = Table.grid(padding=(0, 3))
+    for role, word in made.items():
+        table.add_row("", role.value, Text(word, style="bold"))
+    out.print(table)
+    out.print(
+        f"They are shown this once and kept in {file}; delete it when you have noted them.\n"
+        "`python -m cdp user passwd NAME` changes them."
     )
 
 

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
+from cdp.accounts import Accounts
+from cdp.audit import Audit
 from cdp.domain.errors import CdpError
 from cdp.domain.policy import Policy
 from cdp.executions.local import Heartbeat, LocalExecutions, hold
 from cdp.executions.port import Execution, State
+from cdp.governance import Governance
 from cdp.objects.folder import FolderObjects
 from cdp.objects.port import ObjectExists
 from cdp.profiles.sqlite import SqliteDocuments
@@ -28,6 +31,7 @@ from cdp.settings import Settings
 from cdp.warehouse.duckdb import DuckWarehouse, published_path
 
 WORKFLOW: Final = Path(__file__).resolve().parent.parent / "workflow.yaml"
+HOME_PAGE: Final = WORKFLOW.with_name("Home.py")
 TARGET: Final = "functions.main:ingest"
 LEASE_SECONDS: Final = 60
 _POLL_SECONDS: Final = "0.1"
@@ -71,6 +75,20 @@ class Platform:
     def runs(self) -> Runs:
         return Runs(self.documents, lease_seconds=LEASE_SECONDS)
 
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self.documents)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self.documents)
+
+    @cached_property
+    def governance(self) -> Governance:
+        return Governance(
+            self.documents, self.accounts, self.audit, self.executions, self.start_refresh
+        )
+
     @property
     def raw(self) -> Path:
         """The folder that loaded files are kept in."""
@@ -80,6 +98,14 @@ class Platform:
     def resources(self) -> Resources:
         """What one process may take of the machine."""
         return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}
+
+    def published_version(self) -> str | None:
+        """Return what names the state that `published` opens; None where no run has settled."""
+        try:
+            found = published_path(self.settings.home).stat()
+        except FileNotFoundError:
+            return None
+        return f"{found.st_ino}-{found.st_mtime_ns}"
 
     def published(self) -> DuckWarehouse:
         """Open the state that the last settled run published.
@@ -209,10 +235,20 @@ class Platform:
                 self.objects.put(f"release/{digest}/{name}.sql", text.encode(), if_absent=True)
         return f"release/{digest}"
 
+    @cached_property
+    def cookie_key(self) -> str:
+        """The secret that signs the console's cookies; another one signs everybody out."""
+        return self._secret("cookie_key")
+
     def _salt(self) -> str:
-        """Return the secret that profile ids are made with; made once, readable by its owner."""
-        file = self.settings.home / "salt"
-        new = file.with_suffix(f".{os.getpid()}")
+        """Return the secret that profile ids are made with."""
+        return self._secret("salt")
+
+    def _secret(self, name: str) -> str:
+        """Return a secret of 64 hexadecimal digits; made once, readable by its owner."""
+        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self.settings.home / name
+        new = file.with_suffix(f".{secrets.token_hex(8)}")
         new.touch(mode=0o600)
         new.write_text(secrets.token_hex(32), "ascii")
         with suppress(FileExistsError):  # made before, or by another process just now

@@ -1,0 +1,269 @@
+"""Sign-in: passwords, or an identity provider where `[auth]` is configured; roles are our own.
+
+A session lasts until its account signs out anywhere, changes, or is disabled: each run of a page
+reads the account again. The cookie only carries a session over a reload.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import bcrypt
+import jwt
+import streamlit as st
+from extra_streamlit_components import CookieManager
+from streamlit.errors import StreamlitSecretNotFoundError
+from streamlit_authenticator.controllers import AuthenticationController
+
+from cdp.accounts import MAX_PASSWORD_BYTES, Account
+from cdp.domain.access import Role
+from cdp.domain.payload import timestamp
+from cdp.governance import permits
+from cdp.ui.app import platform
+
+COOKIE: Final = "cdp_session"
+LASTS: Final = timedelta(days=7)
+
+_USERNAME: Final = "cdp.username"
+_SINCE: Final = "cdp.signed_in_at"
+_TOKEN: Final = "cdp.token"  # noqa: S105 - the name of what holds it
+_LEFT: Final = "cdp.signed_out"
+_ROUTED: Final = "cdp.routed"
+_WRONG: Final = (
+    "That did not work: the username or the password is wrong, or the account is locked after too "
+    "many attempts. Wait 15 minutes, or ask an admin."
+)
+# What a password is compared with where there is no account, so that both take as long.
+_NOBODY: Final = bcrypt.hashpw(b"nobody", bcrypt.gensalt(12))
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who is signed in, as the store knows them now."""
+
+    username: str
+    name: str
+    role: Role
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+
+def sign_in() -> User | None:
+    """Return who is signed in, or draw the form and return None."""
+    user = current_user() or _from_cookie() or _from_provider()
+    if user is None:
+        user = _form()
+    elif token := st.session_state.get(_TOKEN):
+        _set_cookie(token, LASTS)  # drawn as long as the session lasts: it takes a moment to act
+    return user
+
+
+def routed() -> None:
+    """Say that Home.py runs the page: without it, a page is run as a file of its own."""
+    st.session_state[_ROUTED] = True
+
+
+def require(role: Role = Role.MARKETER) -> User:
+    """Return who is signed in; the first line of every page, for nothing else guards it.
+
+    Stops the page for a visitor, and for a role that does not suffice.
+    """
+    if not st.session_state.get(_ROUTED):
+        st.switch_page("Home.py")
+    user = current_user()
+    if user is None:
+        st.error("Sign in first.", icon=":material/lock:")
+        st.stop()
+    if role is Role.ADMIN and not user.is_admin:
+        st.error(
+            "This page is for admins; your role is marketer. Ask an admin if you need it.",
+            icon=":material/lock:",
+        )
+        st.stop()
+    return user
+
+
+def current_user() -> User | None:
+    """Return who this session belongs to; None where it is over."""
+    username = st.session_state.get(_USERNAME)
+    account = platform().accounts.get(username) if username else None
+    return _user(account, st.session_state.get(_SINCE, ""))
+
+
+def sign_out_button() -> None:
+    """Draw the button that ends every session of the account."""
+    st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=_sign_out)
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def _user(account: Account | None, since: str) -> User | None:
+    if account is None or account.role is None or not permits(account, Role.MARKETER):
+        return None
+    if since <= account.signed_out_at:
+        return None
+    return User(account.username, account.name, account.role)
+
+
+def _begin(account: Account, since: str) -> User | None:
+    st.session_state[_USERNAME] = account.username
+    st.session_state[_SINCE] = since
+    st.session_state.pop(_LEFT, None)
+    return _user(account, since)
+
+
+def _sign_out() -> None:
+    username = st.session_state.get(_USERNAME)
+    if username:
+        platform().governance.sign_out(username)
+    st.session_state.clear()
+    st.session_state[_LEFT] = True
+
+
+# --- the cookie -----------------------------------------------------------------------------------
+
+
+def _from_cookie() -> User | None:
+    """Return who the cookie says, if its session is not over."""
+    text = st.context.cookies.get(COOKIE)
+    if not text or st.session_state.get(_LEFT):
+        return None
+    try:
+        claims = jwt.decode(
+            text, platform().cookie_key, algorithms=["HS256"], options={"require": ["exp", "sub"]}
+        )
+    except jwt.InvalidTokenError:  # made up, expired, or signed with a key of before
+        return None
+    account = platform().accounts.get(claims["sub"])
+    since = str(claims.get("since", ""))
+    return _begin(account, since) if account and _user(account, since) else None
+
+
+def _set_cookie(text: str, lasts: timedelta) -> None:
+    manager = CookieManager(key="cookies")
+    manager.set(
+        COOKIE,
+        text,
+        key="set_cookie",
+        max_age=lasts.total_seconds(),
+        secure=str(st.context.url or "").startswith("https:"),
+        same_site="strict",
+    )
+
+
+# --- an identity provider -------------------------------------------------------------------------
+
+
+def _provider() -> bool:
+    try:
+        return "auth" in st.secrets
+    except StreamlitSecretNotFoundError:
+        return False
+
+
+def _from_provider() -> User | None:
+    """Return whom the provider vouches for, if an account has their e-mail address."""
+    if not _provider() or not st.user.is_logged_in:
+        return None
+    claims: dict[str, Any] = st.user.to_dict()
+    account = None
+    if claims.get("email_verified", True) is True:
+        account = platform().accounts.of_email(str(claims.get("email") or ""))
+    since = timestamp(datetime.fromtimestamp(claims.get("iat", 0), UTC))
+    user = _user(account, since)
+    if account is not None and user is not None:
+        platform().governance.signed_in(account.username, "provider")
+        return _begin(account, since)
+    st.error(
+        "You signed in, but no account here has your e-mail address, or its session was ended. "
+        "Ask an admin for an account, or sign in again.",
+        icon=":material/lock:",
+    )
+    st.button("Sign in as somebody else", key="provider_out", on_click=st.logout)
+    return None
+
+
+# --- the form -------------------------------------------------------------------------------------
+
+
+def _form() -> User | None:
+    if st.session_state.get(_LEFT):
+        _set_cookie("", timedelta(0))
+    slot = st.empty()
+    with slot.container(horizontal_alignment="center"):
+        st.space("large")
+        with st.container(width=380, border=True, gap="medium"):
+            st.image("static/logo.svg", width=44)
+            st.subheader("Sign in to Composable CDP", anchor=False)
+            if st.session_state.get(_LEFT):
+                st.info("You are signed out, here and everywhere else.")
+            if _provider():
+                st.button(
+                    "Continue with single sign-on",
+                    key="provider",
+                    type="primary",
+                    icon=":material/key:",
+                    width="stretch",
+                    on_click=st.login,
+                )
+            account = _password_form()
+    if account is None:
+        return None
+    slot.empty()
+    now = datetime.now(UTC)
+    since = timestamp(now)
+    token = jwt.encode(
+        {"sub": account.username, "since": since, "exp": now + LASTS},
+        platform().cookie_key,
+        algorithm="HS256",
+    )
+    st.session_state[_TOKEN] = token
+    _set_cookie(token, LASTS)
+    platform().governance.signed_in(account.username, "password")
+    return _begin(account, since)
+
+
+def _password_form() -> Account | None:
+    with st.form("sign_in", border=False, enter_to_submit=True):
+        username = st.text_input("Username", key="username", autocomplete="username")
+        password = st.text_input(
+            "Password", key="password", type="password", autocomplete="current-password"
+        )
+        sent = st.form_submit_button("Sign in", key="sign_in_now", type="primary", width="stretch")
+    if not platform().accounts.all():
+        st.info(
+            "There is no account yet. Make one at the command line: "
+            "`python -m cdp user add NAME --role admin`",
+            icon=":material/person_add:",
+        )
+    if not sent:
+        return None
+    account = _checked(username.strip().lower(), password.strip())
+    if account is None:
+        st.error(_WRONG, icon=":material/error:")
+    return account
+
+
+def _checked(username: str, password: str) -> Account | None:
+    """Return the account whose password it is; None says nothing of why not."""
+    accounts = platform().accounts
+    account = accounts.get(username)
+    known = account is not None and account.active and account.password is not None
+    if len(password.encode()) > MAX_PASSWORD_BYTES or not password:
+        return None
+    if account is None or not known or not accounts.attempt(username):
+        bcrypt.checkpw(password.encode(), _NOBODY)
+        return None
+    known_users = {"usernames": {username: {"name": account.name, "password": account.password}}}
+    controller = AuthenticationController(
+        known_users, auto_hash=False, secret_key=platform().cookie_key
+    )
+    if controller.login(username, password):
+        accounts.succeeded(username)
+        return account
+    if accounts.locked(username):
+        platform().governance.locked_out(username)
+    return None

@@ -1,0 +1,1 @@
+"""What the pages are made of: their frame, words in the viewer's locale, charts, tables."""

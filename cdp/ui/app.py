@@ -1,0 +1,49 @@
+"""The deployment that the pages show, shared by every session of the server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+
+from cdp.domain.errors import CdpError
+from cdp.platform import Platform, build
+from cdp.settings import Settings
+from cdp.warehouse.port import Warehouse
+
+
+@st.cache_resource(show_spinner=False)
+def platform() -> Platform:
+    """Return the deployment that the settings describe."""
+    return build(Settings.load())
+
+
+def warehouse() -> Warehouse | None:
+    """Return what the last settled run published; None where none has settled yet."""
+    version = platform().published_version()
+    return None if version is None else _opened(version)
+
+
+# Two states at most: the newest, and the one that a page still reads while a run publishes.
+@st.cache_resource(
+    max_entries=2, ttl=timedelta(days=1), show_spinner=False, on_release=lambda held: held.close()
+)
+def _opened(version: str) -> Any:
+    del version
+    return platform().published()
+
+
+def report(subject: str) -> dict[str, Any] | None:
+    """Return a report that the last settled run left; None where none has settled yet."""
+    found = platform().documents.get("reports", subject)
+    return found.body if found else None
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show what a person can fix as a message; a bug keeps its traceback, in the server's log."""
+    try:
+        yield
+    except CdpError as error:
+        st.error(str(error).replace("`", ""), icon=":material/error:")

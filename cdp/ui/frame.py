@@ -1,0 +1,62 @@
+"""The frame of a page: its head, its cards, and what it says where there is nothing to show."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import streamlit as st
+
+from cdp.ui.words import plain
+
+Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
+Badge = tuple[str, Color, str]
+"""Text, colour, and the name of a Material symbol."""
+
+
+def sidebar(name: str, role: str, sign_out_button: Callable[[], None]) -> None:
+    """Draw what stands beside every page: the mark, and who is signed in."""
+    st.logo("static/wordmark.svg", icon_image="static/logo.svg", size="large")
+    with (
+        st.sidebar,
+        st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ),
+    ):
+        st.caption(f"**{plain(name)}** · {role}", width="content")
+        sign_out_button()
+
+
+@contextmanager
+def head(title: str, caption: str = "", badges: tuple[Badge, ...] = ()) -> Iterator[None]:
+    """Draw a page's title, badges and a line of facts; what is drawn inside stands at the right."""
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
+    ):
+        with st.container(width="content", gap="xsmall"):
+            st.title(plain(title), anchor=False)
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                for text, color, icon in badges:
+                    st.badge(plain(text), color=color, icon=f":material/{icon}:")
+                if caption:
+                    st.caption(caption, width="content")
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            yield
+
+
+@contextmanager
+def card(title: str, note: str = "", help: str | None = None) -> Iterator[None]:
+    """Draw a bordered card with its title; what is drawn inside is its content."""
+    with st.container(border=True, height="stretch", gap="small"):
+        st.subheader(title, anchor=False, help=help)
+        if note:
+            st.caption(note)
+        yield
+
+
+def nothing(words: str, icon: str = "inbox") -> None:
+    """Say what is missing, and what to do next."""
+    with st.container(border=True, horizontal_alignment="center", gap="xsmall"):
+        st.space("small")
+        st.markdown(f":gray[:material/{icon}:]", width="content")
+        st.markdown(words, width="content", text_alignment="center")
+        st.space("small")

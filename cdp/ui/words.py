@@ -1,0 +1,122 @@
+"""Numbers, dates and text as the viewer reads them."""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
+
+NOTHING: Final = "—"
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=@\"'/])")
+
+
+def plain(text: object) -> str:
+    """Return *text* so that Markdown shows it as it is, whatever it spells."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def locale() -> Locale:
+    """Return the viewer's locale; English where the browser's is none that is known."""
+    try:
+        return Locale.parse(str(st.context.locale or "en").replace("-", "_"))
+    except (UnknownLocaleError, ValueError):
+        return Locale("en")
+
+
+def zone() -> ZoneInfo:
+    """Return the viewer's time zone; UTC where the browser does not tell."""
+    try:
+        return ZoneInfo(str(st.context.timezone or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Return a number with its group separators, or a dash where there is none."""
+    if value is None:
+        return NOTHING
+    pattern = "#,##0" + ("." + "0" * digits if digits else "")
+    return str(format_decimal(round(value, digits), format=pattern, locale=locale()))
+
+
+def short(value: float) -> str:
+    """Return a number in few characters: 1.2K, 3M."""
+    return str(format_compact_decimal(value, fraction_digits=1, locale=locale()))
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share of 1 as a percentage."""
+    if share is None:
+        return NOTHING
+    pattern = "#,##0" + ("." + "0" * digits if digits else "") + "%"
+    return str(format_percent(share, format=pattern, locale=locale()))
+
+
+def share(part: float, of: float) -> float | None:
+    """Return what share *part* is, None of nothing."""
+    return part / of if of else None
+
+
+def moment(value: str | datetime | None, *, seconds: bool = False) -> str:
+    """Return a time in the viewer's zone: 31 Oct 2026, 14:05."""
+    at = _datetime(value)
+    if at is None:
+        return NOTHING
+    day = format_date(at.astimezone(zone()).date(), "medium", locale=locale())
+    clock = "HH:mm:ss" if seconds else "HH:mm"
+    return f"{day}, {format_datetime(at, clock, tzinfo=zone(), locale=locale())}"
+
+
+def day(value: str | date | datetime | None) -> str:
+    """Return a day: a date as it is, a time's in the viewer's zone."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, str) and len(value) == 10:
+        value = date.fromisoformat(value)
+    if isinstance(value, str | datetime):
+        at = _datetime(value)
+        value = at.astimezone(zone()).date() if at else None
+    return NOTHING if value is None else str(format_date(value, "medium", locale=locale()))
+
+
+def ago(value: str | datetime | None) -> str:
+    """Return how long ago: 3 hours ago."""
+    at = _datetime(value)
+    if at is None:
+        return "never"
+    gone = at - datetime.now(UTC)
+    return str(format_timedelta(gone, add_direction=True, locale=Locale("en")))
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span: 850 ms, 12.4 s, 3 min 20 s, 1 h 5 min."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{number(seconds, 1)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(value: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: 1 profile, 1,204 profiles."""
+    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+
+
+def _datetime(value: str | datetime | None) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if value is None:
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,8 @@
+"""audit_log."""
+
+import streamlit as st
+
+from cdp import auth
+
+user = auth.require()
+st.title("audit_log")

@@ -1,0 +1,8 @@
+"""overview."""
+
+import streamlit as st
+
+from cdp import auth
+
+user = auth.require()
+st.title("overview")

@@ -1,0 +1,8 @@
+"""pipeline_control."""
+
+import streamlit as st
+
+from cdp import auth
+
+user = auth.require()
+st.title("pipeline_control")

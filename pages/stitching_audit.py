@@ -1,0 +1,8 @@
+"""stitching_audit."""
+
+import streamlit as st
+
+from cdp import auth
+
+user = auth.require()
+st.title("stitching_audit")
