@@ -3,14 +3,14 @@
 import streamlit as st
 
 from cdp import auth
-from cdp.ui.frame import sidebar
+from cdp.ui import app, frame
 
 st.set_page_config(page_title="Composable CDP", page_icon="static/logo.svg", layout="wide")
-user = auth.sign_in()
-# Every page, always: a page that is left out loses the visitor's deep link. No address is the name
-# of its file: until this has run once in a server, pages/ is served without it.
-page = st.navigation(
-    {
+
+
+def pages(admin: bool) -> dict[str, list[st.Page]]:
+    """Return every page, always: one that is left out loses the visitor's deep link."""
+    return {
         "": [
             st.Page(
                 "pages/overview.py",
@@ -52,14 +52,21 @@ page = st.navigation(
                 title="Audit Log",
                 icon=":material/history:",
                 url_path="audit",
-                visibility="visible" if user and user.is_admin else "hidden",
+                visibility="visible" if admin else "hidden",
             ),
         ],
-    },
-    position="sidebar" if user else "hidden",
+    }
+
+
+if app.takes_pages_for_itself():
+    st.navigation(pages(admin=False), position="hidden")  # ends that, from the next run on
+    st.rerun()
+user = auth.sign_in()
+page = st.navigation(
+    pages(admin=bool(user and user.is_admin)), position="sidebar" if user else "hidden"
 )
 if user is None:
     st.stop()
-sidebar(user.name, user.role.value, auth.sign_out_button)
+frame.sidebar(user.name, user.role.value, auth.sign_out_button)
 auth.routed()
 page.run()

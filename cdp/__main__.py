@@ -562,12 +562,15 @@ def serve(platform: Platform, port: int, address: str) -> None:
                 f"{address}:{port} cannot be listened on ({error.strerror}); say another --port"
             ) from None
     out.print(f"The console is at http://{address}:{port}. Ctrl+C ends it.")
-    command = [sys.executable, "-m", "streamlit", "run", str(HOME_PAGE)]
-    options = [f"--server.address={address}", f"--server.port={port}"]
-    environ = {**os.environ, **platform.settings.environment()}
-    environ["CDP_HOME"] = str(platform.settings.home.resolve())
+    from streamlit.web import cli  # noqa: PLC0415
+
+    from cdp.ui.app import own_pages  # noqa: PLC0415
+
+    os.environ |= platform.settings.environment()
+    os.environ["CDP_HOME"] = str(platform.settings.home.resolve())
     os.chdir(HOME_PAGE.parent)  # Streamlit reads its configuration there
-    os.execve(sys.executable, [*command, *options], environ)  # noqa: S606 - our own command
+    own_pages()
+    cli.main(["run", HOME_PAGE.name, f"--server.address={address}", f"--server.port={port}"])
 
 
 @cdp.group()

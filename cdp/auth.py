@@ -4,6 +4,7 @@ A session lasts until its account signs out anywhere, changes, or is disabled: e
 reads the account again. The cookie only carries a session over a reload.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,10 +17,12 @@ from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit_authenticator.controllers import AuthenticationController
 
 from cdp.accounts import MAX_PASSWORD_BYTES, Account
-from cdp.domain.access import Role
+from cdp.domain.access import NotPermitted, Role
+from cdp.domain.errors import CdpError
 from cdp.domain.payload import timestamp
 from cdp.governance import permits
 from cdp.ui.app import platform
+from cdp.ui.frame import FLASH
 
 COOKIE: Final = "cdp_session"
 LASTS: Final = timedelta(days=7)
@@ -95,6 +98,23 @@ def current_user() -> User | None:
 def sign_out_button() -> None:
     """Draw the button that ends every session of the account."""
     st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=_sign_out)
+
+
+def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> None:
+    """Take an action for whoever is signed in at this moment; what widgets call back.
+
+    No page's guard runs before a callback: a session that is over acts no more, and the action
+    reads the role itself. How it went is shown by the page's head.
+    """
+    try:
+        user = current_user()
+        if user is None:
+            raise NotPermitted("Your session is over; sign in again.")
+        action(user.username, *args, **more)
+    except CdpError as error:
+        st.session_state[FLASH] = ("error", str(error))
+    else:
+        st.session_state[FLASH] = ("done", done)
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -228,9 +248,9 @@ def _form() -> User | None:
 
 def _password_form() -> Account | None:
     with st.form("sign_in", border=False, enter_to_submit=True):
-        username = st.text_input("Username", key="username", autocomplete="username")
+        username = st.text_input("Username", key="sign_in_username", autocomplete="username")
         password = st.text_input(
-            "Password", key="password", type="password", autocomplete="current-password"
+            "Password", key="sign_in_password", type="password", autocomplete="current-password"
         )
         sent = st.form_submit_button("Sign in", key="sign_in_now", type="primary", width="stretch")
     if not platform().accounts.all():

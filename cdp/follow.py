@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from cdp.domain.policy import Policy
@@ -30,6 +31,8 @@ class Phase:
     name: str
     state: str
     seconds: float | None
+    started_at: datetime
+    exception: str | None = None
 
 
 class Follower:
@@ -58,7 +61,7 @@ class Follower:
                 seconds = (
                     (step.ended_at - step.started_at).total_seconds() if step.ended_at else None
                 )
-                found.append(Phase(step.step, step.state, seconds))
+                found.append(Phase(step.step, step.state, seconds, step.started_at, step.exception))
         return found
 
 

@@ -1,8 +1,30 @@
-"""audit_log."""
+"""Audit Log: who did what, on whom, why, when, with which outcome."""
 
 import streamlit as st
 
 from cdp import auth
+from cdp.domain.access import Role
+from cdp.ui import app, frame
+from cdp.ui.audit import ACTIONS, table
 
-user = auth.require()
-st.title("audit_log")
+auth.require(Role.ADMIN)
+audit = app.platform().audit
+with frame.head("Audit Log", "Rows are only ever added. None holds an e-mail address or an id."):
+    action = st.selectbox(
+        "Action",
+        list(ACTIONS),
+        index=None,
+        placeholder="Every action",
+        format_func=lambda name: ACTIONS[name],
+        key="action",
+        bind="query-params",
+        label_visibility="collapsed",
+        width=240,
+    )
+cursor = frame.cursor("audit", action)
+page = audit.page(action=action, after=cursor)
+if page.documents:
+    st.dataframe(table(page.documents), hide_index=True, key="audit", height="content")
+    frame.pager("audit", page.cursor)
+else:
+    frame.nothing("Nothing of this kind has happened yet.")

@@ -1,8 +1,91 @@
-"""pipeline_control."""
+"""Pipeline Control: start, follow and cancel a refresh; what every run did."""
+
+from functools import partial
 
 import streamlit as st
 
 from cdp import auth
+from cdp.insight import runs as insight
+from cdp.ui import app, frame, words
+from cdp.ui import runs as ui
 
 user = auth.require()
-st.title("pipeline_control")
+platform = app.platform()
+history = insight.history(platform.executions)
+newest = history[0] if history else None
+busy = newest is not None and newest.active
+
+
+@st.dialog("Start a refresh?", icon=":material/play_arrow:")
+def start() -> None:
+    """Ask for the parameters; what the dialog shows is checked again when it acts."""
+    latest = next(iter(insight.history(platform.executions, 1)), None)
+    if latest is None:
+        st.write("This is the first refresh: it reads every day that is loaded.")
+    else:
+        st.write(f"The newest run {latest.state} {words.ago(latest.started_at)}.")
+    days = st.columns(2)
+    since = days[0].date_input("First day", value=None, key="since", help="Empty: from the start.")
+    until = days[1].date_input("Last day", value=None, key="until", help="Empty: to the end.")
+    full = st.checkbox("Clean every day and write every profile again", key="full")
+    if since and until and since > until:
+        st.error("The first day is after the last one; swap them.")
+        return
+    arguments = {
+        "since": since.isoformat() if since else None,
+        "until": until.isoformat() if until else None,
+        "full": full,
+    }
+    governed = partial(platform.governance.start_refresh, seen=latest.id if latest else "")
+    again = partial(auth.act, governed, arguments, done="The refresh has started.")
+    if st.button("Start it", key="start_it", type="primary", on_click=again):
+        st.rerun()
+
+
+@st.dialog("Cancel this run?", icon=":material/stop_circle:")
+def cancel(run_id: str) -> None:
+    """Say what cancelling does."""
+    st.write(
+        "It stops after the step it is at. What it has delivered stays; the next refresh does the "
+        "rest. Nothing is lost."
+    )
+    st.caption(f"Run {run_id}")
+    ask = partial(auth.act, platform.governance.cancel_run, run_id, done="The run is stopping.")
+    if st.button("Cancel it", key="cancel_it", type="primary", on_click=ask):
+        st.rerun()
+
+
+@st.fragment(run_every="1s" if busy else None)
+def live(run_id: str) -> None:
+    """Follow the run until it has ended."""
+    run = insight.one(platform.executions, run_id)
+    if not run.active:
+        st.rerun()
+    with frame.card("Running now", f"Run {run.id}, started by {words.plain(run.by)}"):
+        ui.progress(run, ui.phases(platform.executions, run.id))
+
+
+with frame.head(
+    "Pipeline Control",
+    "Brings new days, links and decisions into the profiles, one run at a time.",
+    badges=(ui.badge(newest.state),) if newest else (),
+):
+    if busy and newest:
+        if st.button("Cancel run", key="cancel", disabled=not user.is_admin):
+            cancel(newest.id)
+    elif st.button(
+        "Start a refresh",
+        key="start",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=not user.is_admin,
+    ):
+        start()
+if not user.is_admin:
+    st.caption(":material/info: You see every run; starting and cancelling needs the role admin.")
+if newest is None:
+    frame.nothing("No run yet. Load an export (`python -m cdp load ga4`), then start a refresh.")
+elif busy:
+    live(newest.id)
+if history:
+    ui.listed(history, platform.executions, platform.documents, platform.objects)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from cdp.domain.errors import CdpError
 from cdp.platform import Platform, build
@@ -17,6 +18,20 @@ from cdp.warehouse.port import Warehouse
 def platform() -> Platform:
     """Return the deployment that the settings describe."""
     return build(Settings.load())
+
+
+def takes_pages_for_itself() -> bool:
+    """Whether Streamlit still serves `pages/` by file name, as its older kind of app.
+
+    So it does in a server, or a test, that has not come to `st.navigation` yet; widgets drawn then
+    forget what was typed into them. `own_pages` keeps a whole server from it.
+    """
+    return bool(PagesManager.uses_pages_directory)
+
+
+def own_pages() -> None:
+    """Keep Streamlit from serving `pages/` by file name before Home.py has run once."""
+    PagesManager.uses_pages_directory = False
 
 
 def warehouse() -> Warehouse | None:

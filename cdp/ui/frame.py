@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Final, Literal
 
 import streamlit as st
 
@@ -11,6 +11,10 @@ from cdp.ui.words import plain
 Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
 Badge = tuple[str, Color, str]
 """Text, colour, and the name of a Material symbol."""
+
+
+FLASH: Final = "cdp.flash"
+"""Session state: how the last action went, `done` or `error`, and in words."""
 
 
 def sidebar(name: str, role: str, sign_out_button: Callable[[], None]) -> None:
@@ -41,6 +45,15 @@ def head(title: str, caption: str = "", badges: tuple[Badge, ...] = ()) -> Itera
                     st.caption(caption, width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             yield
+    _flash()
+
+
+def _flash() -> None:
+    kind, words = st.session_state.pop(FLASH, ("", ""))
+    if kind == "error":
+        st.error(plain(words), icon=":material/error:")
+    elif words:
+        st.toast(plain(words), icon=":material/check_circle:")
 
 
 @contextmanager
@@ -60,3 +73,36 @@ def nothing(words: str, icon: str = "inbox") -> None:
         st.markdown(f":gray[:material/{icon}:]", width="content")
         st.markdown(words, width="content", text_alignment="center")
         st.space("small")
+
+
+def cursor(name: str, *of: object) -> str | None:
+    """Return where the list *name* stands in this session; another list begins at its start."""
+    trail = st.session_state.setdefault(f"cdp.trail.{name}", {"of": of, "after": [None]})
+    if trail["of"] != of:
+        trail |= {"of": of, "after": [None]}
+    after: str | None = trail["after"][-1]
+    return after
+
+
+def pager(name: str, following: str | None, words: str = "") -> None:
+    """Draw the way to the list's next page and back."""
+    after: list[str | None] = st.session_state[f"cdp.trail.{name}"]["after"]
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        st.caption(words or f"Page {len(after)}", width="content")
+        st.button(
+            "Previous",
+            key=f"{name}_previous",
+            icon=":material/chevron_left:",
+            disabled=len(after) == 1,
+            on_click=after.__delitem__,
+            args=(-1,),
+        )
+        st.button(
+            "Next",
+            key=f"{name}_next",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            disabled=following is None,
+            on_click=after.append,
+            args=(following,),
+        )

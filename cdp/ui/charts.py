@@ -1,0 +1,136 @@
+"""Charts: one look, the viewer's theme and locale, every word shown as it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from typing import Any, Final
+
+import plotly.graph_objects as go
+import streamlit as st
+from babel.dates import format_skeleton
+
+from cdp.ui.words import locale
+
+CONFIG: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+FONT: Final = "Inter, system-ui, sans-serif"
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The theme's colours; all pass a contrast of 3 against its background, text 4.5."""
+
+    text: str
+    soft: str
+    line: str
+    back: str
+    accent: str
+    good: str
+    warn: str
+    bad: str
+    series: Sequence[str]
+
+
+LIGHT: Final = Palette(
+    text="#1D2333",
+    soft="#5B657A",
+    line="#E4E7EE",
+    back="#FFFFFF",
+    accent="#4F5BD5",
+    good="#0E9384",
+    warn="#C4560A",
+    bad="#D92D20",
+    series=("#4F5BD5", "#0E9384", "#DC6803", "#C11574", "#2E90FA", "#7A5AF8", "#667085"),
+)
+DARK: Final = Palette(
+    text="#E6E9F2",
+    soft="#A4AEC2",
+    line="#293149",
+    back="#0F1320",
+    accent="#8B95F6",
+    good="#2DD4BF",
+    warn="#FDB022",
+    bad="#F97066",
+    series=("#8B95F6", "#2DD4BF", "#FDB022", "#F670C7", "#53B1FD", "#A48AFB", "#98A2B3"),
+)
+
+
+def palette() -> Palette:
+    """Return the colours of the viewer's theme."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def soft(color: str, opacity: float) -> str:
+    """Return *color* (#RRGGBB) as CSS with that opacity."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def show(data: Sequence[Mapping[str, Any]], height: int, alt: str, key: str, **layout: Any) -> None:
+    """Draw traces at a fixed height.
+
+    Args:
+        data: Plotly traces; their text is escaped already (`label`).
+        alt: what the chart shows, for those who do not see it.
+        layout: Plotly's, over the house's.
+    """
+    colors = palette()
+    axis = {
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+        "automargin": True,
+        "tickangle": 0,
+        "nticks": 5,
+        "linecolor": colors.line,
+        "tickfont": {"color": colors.soft, "size": 12},
+        "title": None,
+    }
+    house: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 4, "r": 4, "t": 8, "b": 4},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "color": colors.text, "size": 12},
+        "showlegend": False,
+        "separators": _separators(),
+        "hoverlabel": {
+            "bgcolor": colors.back,
+            "bordercolor": colors.line,
+            "font": {"family": FONT, "color": colors.text},
+        },
+        "dragmode": False,
+        "colorway": list(colors.series),
+        "xaxis": axis | layout.pop("xaxis", {}),
+        "yaxis": axis | layout.pop("yaxis", {}),
+    }
+    figure = go.Figure({"data": list(data), "layout": house | layout}, skip_invalid=False)
+    st.plotly_chart(figure, theme=None, config=CONFIG, alt=alt, key=key)
+
+
+def label(text: object) -> str:
+    """Return *text* so that Plotly, which knows some HTML, shows it as it is."""
+    return escape(" ".join(str(text).split()), quote=False)
+
+
+def days(values: Sequence[str]) -> dict[str, Any]:
+    """Return an axis of days (ISO text) whose ticks are spelled in the viewer's locale."""
+    if not values:
+        return {}
+    step = max(1, round(len(values) / 5))
+    ticks = list(values[step // 2 :: step])
+    spelled = [format_skeleton("MMMd", date.fromisoformat(tick), locale=locale()) for tick in ticks]
+    return {"type": "date", "tickmode": "array", "tickvals": ticks, "ticktext": spelled}
+
+
+def spelled(values: Sequence[str]) -> list[str]:
+    """Return days as hover texts in the viewer's locale."""
+    return [
+        str(format_skeleton("yMMMd", date.fromisoformat(value), locale=locale()))
+        for value in values
+    ]
+
+
+def _separators() -> str:
+    symbols = locale().number_symbols.get("latn", {})
+    return f"{symbols.get('decimal', '.')}{symbols.get('group', ',')}"

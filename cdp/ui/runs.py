@@ -1,0 +1,247 @@
+"""Runs of the refresh, as pages draw them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import streamlit as st
+
+from cdp.executions.port import Executions
+from cdp.follow import PHASES, Follower, Phase
+from cdp.insight.runs import REJECTS_AT_MOST, Run, receipts, rejects
+from cdp.objects.port import ObjectStore
+from cdp.profiles.port import DocumentStore
+from cdp.ui import charts, frame, words
+from cdp.ui.frame import Badge, Color
+
+STATES: Final[Mapping[str, tuple[Color, str]]] = {
+    "queued": ("gray", "schedule"),
+    "running": ("blue", "progress_activity"),
+    "stopping": ("orange", "stop_circle"),
+    "succeeded": ("green", "check_circle"),
+    "partial": ("orange", "error"),
+    "failed": ("red", "cancel"),
+    "cancelled": ("gray", "block"),
+    "held": ("gray", "lock"),
+}
+_TINTS: Final[Mapping[str, str]] = {
+    color: "primary" if color == "blue" else color for color, _ in STATES.values()
+}
+_MARKS: Final[Mapping[str, str]] = {
+    "STATE_SUCCEEDED": ":green[:material/check_circle:]",
+    "STATE_IN_PROGRESS": ":blue[:material/progress_activity:]",
+    "STATE_CANCELLED": ":gray[:material/block:]",
+}
+
+
+def badge(state: str) -> Badge:
+    """Return the badge of a run's state."""
+    color, icon = STATES.get(state, ("gray", "help"))
+    return state, color, icon
+
+
+def arguments(run: Run) -> str:
+    """Return a run's parameters in words."""
+    given = run.arguments
+    parts = [f"{name} {words.day(given[name])}" for name in ("since", "until") if given.get(name)]
+    return ", ".join([*parts, *(["everything anew"] if given.get("full") else [])]) or "what is new"
+
+
+def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return rows for a table of runs, one a run."""
+    return [
+        {
+            "State": [run.state],
+            "Started": words.moment(run.started_at),
+            "By": run.by,
+            "Parameters": arguments(run),
+            "Duration": words.duration(run.seconds),
+            "Changed": run.counts["exported"],
+            "Written": run.counts["written"],
+            "Unchanged": run.counts["unchanged"],
+            "Stale": run.counts["stale"],
+            "Rejected": run.counts["rejected"],
+            "Outcome": outcome(run),
+        }
+        for run in runs
+    ]
+
+
+def outcome(run: Run) -> str:
+    """Say in words how a run ended."""
+    if run.error:
+        return run.error
+    if run.state == "held":
+        return f"another refresh was at it: {run.result.get('held_by', '')}"
+    if run.nothing_new:
+        return "nothing new"
+    if run.state == "partial":
+        return f"{run.result.get('undelivered', 0)} rows not delivered; the next run tries again"
+    return ""
+
+
+def phases(executions: Executions, run_id: str) -> list[Phase]:
+    """Return the phases that a run began."""
+    follower = Follower(executions, run_id)
+    for _ in follower.news():
+        pass
+    return follower.phases()
+
+
+def progress(run: Run, began: Sequence[Phase]) -> None:
+    """Draw how far a running refresh is."""
+    now = next((p for p in began if p.seconds is None), None)
+    done = sum(p.seconds is not None for p in began)
+    elapsed = (datetime.now(UTC) - run.started_at).total_seconds()
+    doing = "Stopping" if run.state == "stopping" else PHASES[now.name] if now else "Starting"
+    st.progress(min(done / len(PHASES), 1.0), text=f"{doing} · {words.duration(elapsed)}")
+    found = {phase.name: phase for phase in began}
+    with st.grid(min_column_width=175, gap="xsmall", dense=True):
+        for name, title in PHASES.items():
+            phase = found.get(name)
+            if phase is None:
+                st.caption(f":material/radio_button_unchecked: {title}")
+            else:
+                mark = _MARKS.get(phase.state, ":red[:material/cancel:]")
+                took = f" · {words.duration(phase.seconds)}" if phase.seconds is not None else ""
+                st.markdown(f"{mark} {title}:gray[{took}]")
+
+
+def gantt(began: Sequence[Phase], key: str) -> None:
+    """Draw when each phase began and how long it took."""
+    if not began:
+        return
+    colors = charts.palette()
+    start = began[0].started_at
+    shade = {"STATE_SUCCEEDED": colors.accent, "STATE_CANCELLED": colors.soft}
+    took = [phase.seconds or 0.0 for phase in began]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [PHASES[phase.name] for phase in began],
+        "x": took,
+        "base": [(phase.started_at - start).total_seconds() for phase in began],
+        "marker": {"color": [shade.get(p.state, colors.bad) for p in began], "cornerradius": 3},
+        "text": [words.duration(phase.seconds) for phase in began],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+        "width": 0.55,
+    }
+    end = max((p.started_at - start).total_seconds() + t for p, t in zip(began, took, strict=True))
+    charts.show(
+        [bars],
+        height=28 * len(began) + 24,
+        alt="Duration of each phase of the run",
+        key=key,
+        xaxis={"visible": False, "range": [0, max(end * 1.14, 0.01)]},
+        yaxis={"autorange": "reversed"},
+    )
+
+
+def listed(
+    history: Sequence[Run], executions: Executions, documents: DocumentStore, objects: ObjectStore
+) -> None:
+    """Draw the table of runs, and the one that the address or the table chose."""
+    with frame.card("History", "Choose a run to see its steps, receipts and rejected rows."):
+        chosen = st.dataframe(
+            table(history),
+            key="runs",
+            hide_index=True,
+            on_select="rerun",
+            selection_mode="single-row",
+            height=min(38 + 35 * len(history), 388),
+            column_config={
+                "State": st.column_config.MultiselectColumn(
+                    options=list(STATES), color=[_TINTS[color] for color, _ in STATES.values()]
+                ),
+                "Outcome": st.column_config.TextColumn(width="large"),
+                **{
+                    name: st.column_config.NumberColumn(format="localized")
+                    for name in ("Changed", "Written", "Unchanged", "Stale", "Rejected")
+                },
+            },
+            alt="Runs, the newest first",
+        )
+    rows = chosen["selection"]["rows"]
+    if rows and rows[0] < len(history):
+        st.query_params["run"] = history[rows[0]].id
+    asked = st.query_params.get("run")
+    run = next((run for run in history if run.id == asked), None)
+    if run is None:
+        if asked:
+            st.info("There is no such run among the newest 50.")
+        run = history[0]
+    details(run, executions, documents, objects)
+
+
+def details(
+    run: Run, executions: Executions, documents: DocumentStore, objects: ObjectStore
+) -> None:
+    """Draw one run: its steps, receipts and rejected rows."""
+    text, color, icon = badge(run.state)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.subheader(f"Run of {words.moment(run.started_at)}", anchor=False, width="content")
+            st.badge(text, color=color, icon=f":material/{icon}:")
+        st.caption(
+            f"{run.id} · started by {words.plain(run.by)} · {words.plain(arguments(run))} · "
+            f"took {words.duration(run.seconds)}"
+        )
+        if said := outcome(run):
+            (st.error if run.error else st.info)(words.plain(said))
+        steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
+        with steps:
+            gantt(phases(executions, run.id), key="gantt")
+            _exceptions(executions, run)
+        with shards:
+            _receipts(receipts(documents, objects, run.id))
+        with rejected:
+            _rejects(rejects(objects, run.id), run)
+
+
+def _exceptions(executions: Executions, run: Run) -> None:
+    """Show what was tried again, and what failed."""
+    tried = [
+        {"Step": f"{s.routine}.{s.step}", "Attempt": s.attempt, "What happened": s.exception}
+        for s in executions.steps(run.id)
+        if s.exception
+    ]
+    if tried:
+        st.caption("Steps that failed or were tried again")
+        st.dataframe(tried[:100], hide_index=True, key="exceptions")
+
+
+def _receipts(rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        st.caption("This run exported no shard.")
+        return
+    columns = ("shard", "state", "rows", "written", "unchanged", "stale", "rejected", "seconds")
+    st.dataframe(
+        [{name.capitalize(): row.get(name) for name in (*columns, "attempt")} for row in rows],
+        hide_index=True,
+        key="receipts",
+        alt="Receipt of each shard",
+    )
+
+
+def _rejects(rows: Sequence[Mapping[str, Any]], run: Run) -> None:
+    if not rows:
+        st.caption("No row was rejected.")
+        return
+    if len(rows) == REJECTS_AT_MOST:
+        st.caption(f"The first {REJECTS_AT_MOST} of {words.number(run.counts['rejected'])}.")
+    st.dataframe(
+        [
+            {
+                "Shard": row["shard"],
+                "Line": row["line"],
+                "Profile": row["profile_id"] or "not told",
+                "Reason": row["reason"],
+            }
+            for row in rows
+        ],
+        hide_index=True,
+        key="rejects",
+        alt="Rejected rows",
+    )
