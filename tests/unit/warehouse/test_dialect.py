@@ -304,6 +304,23 @@ QUERIES = {
         "select x from unnest([3, null, 1]) as x order by x desc", [(3,), (1,), (None,)]
     ),
     "quoted names": Case("select 1 as `set`, 2 as `hash`", [(1, 2)]),
+    # --- console: consent and overview
+    "the day of a time, in UTC": Case(
+        "select date(timestamp_micros(-1)), date(@time), date(cast(null as timestamp))",
+        [(date(1969, 12, 31), DAY, None)],
+        {"time": NOON.replace(hour=23, minute=59, second=59)},
+    ),
+    "runs of equal values, by the difference of two places": Case(
+        "with t as (select 1 as n, 'a' as k union all select 2, 'a' union all select 3, 'b'"
+        " union all select 4, 'a'), placed as (select n, k, row_number() over (order by n) as p,"
+        " row_number() over (partition by k order by n) as q from t)"
+        " select k, min(n), max(n) from placed group by k, p - q order by 2",
+        [("a", 1, 2), ("b", 3, 3), ("a", 4, 4)],
+    ),
+    "grouped by place": Case(
+        f"{T} select k, if(n > 2, 'much', null), count(*) from t group by 1, 2 order by 1, 2",
+        [(None, "much", 1), ("a", None, 2), ("b", "much", 2)],
+    ),
 }
 
 SCRIPTS = {

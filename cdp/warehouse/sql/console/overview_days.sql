@@ -1,0 +1,86 @@
+-- What happened on each cleaned day, by rows that may be measured.
+-- grain:   one row per cleaned day, in order
+-- inputs:  cleaned_day, session_day, purchase, identity, identifier
+-- params:  @analytics_states ARRAY<STRING>, @since DATE, @most INT64
+-- units:   revenue in the property's currency; days are the property's own
+-- A session counts on the day on which it began, a profile as new on its first day of all. Hence
+-- earlier days are read, too.
+with client_profile as (
+  select i.value as client_key, p.profile_id
+  from identifier as i
+  join identity as p on p.identifier_id = i.identifier_id
+  where i.type = 'client_id' and p.present
+),
+permitted as (
+  select event_date, client_key, session_id, engaged, events, leads
+  from session_day
+  where analytics in unnest(@analytics_states)
+),
+seen as (
+  select distinct p.profile_id, s.event_date
+  from permitted as s
+  join client_profile as p on p.client_key = s.client_key
+),
+first_seen as (
+  select profile_id, min(event_date) as event_date from seen group by profile_id
+),
+people_on as (
+  select
+    s.event_date,
+    count(*) as active_profiles,
+    countif(f.event_date = s.event_date) as new_profiles
+  from seen as s
+  join first_seen as f on f.profile_id = s.profile_id
+  group by s.event_date
+),
+session as (
+  select min(event_date) as event_date, logical_or(engaged) as engaged
+  from permitted
+  where session_id is not null
+  group by client_key, session_id
+),
+sessions_on as (
+  select event_date, count(*) as sessions, countif(engaged) as engaged_sessions
+  from session
+  group by event_date
+),
+events_on as (
+  select event_date, sum(events) as events, sum(leads) as leads
+  from permitted
+  group by event_date
+),
+bought as (
+  select b.event_date, b.revenue
+  from purchase as b
+  join client_profile as p on p.client_key = b.client_key
+  where b.analytics in unnest(@analytics_states)
+  -- The same transaction told again, by this or another of the person's devices, is one purchase.
+  qualify b.transaction_id is null
+    or row_number() over (
+      partition by p.profile_id, b.transaction_id order by b.event_at, b.revenue desc
+    ) = 1
+),
+bought_on as (
+  select event_date, count(*) as purchases, sum(coalesce(revenue, 0)) as revenue
+  from bought
+  group by event_date
+)
+select
+  d.event_date,
+  coalesce(e.events, 0) as events,
+  coalesce(s.sessions, 0) as sessions,
+  coalesce(s.engaged_sessions, 0) as engaged_sessions,
+  coalesce(p.active_profiles, 0) as active_profiles,
+  coalesce(p.new_profiles, 0) as new_profiles,
+  coalesce(p.active_profiles - p.new_profiles, 0) as returning_profiles,
+  coalesce(b.purchases, 0) as purchases,
+  round(coalesce(b.revenue, 0), 6) as revenue,
+  coalesce(e.leads, 0) as leads
+from cleaned_day as d
+left join events_on as e on e.event_date = d.event_date
+left join sessions_on as s on s.event_date = d.event_date
+left join people_on as p on p.event_date = d.event_date
+left join bought_on as b on b.event_date = d.event_date
+where d.event_date >= @since
+order by d.event_date
+limit @most
