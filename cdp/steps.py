@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from cdp.domain import days
 from cdp.domain.errors import CdpError
-from cdp.domain.payload import FIELDS
+from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
+from cdp.insight import reports
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import AlreadyExists, Create, DocumentStore
 from cdp.queue.port import Queue
@@ -364,6 +365,14 @@ class Steps:
             ).to_dicts()[0],
         }
         outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
+        now = self._clock()
+        reports.write(
+            self._warehouse,
+            self._documents,
+            self._policy,
+            today=now.astimezone(self._zone).date(),
+            stamp={"run_id": run_id, "seq": outcome["seq"], "at": timestamp(now)},
+        )
         self._warehouse.publish()
         if complete:
             self._discard_shards()

@@ -66,7 +66,15 @@ def soft(color: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def show(data: Sequence[Mapping[str, Any]], height: int, alt: str, key: str, **layout: Any) -> None:
+def show(
+    data: Sequence[Mapping[str, Any]],
+    height: int,
+    alt: str,
+    key: str,
+    *,
+    legend: bool = False,
+    **layout: Any,
+) -> None:
     """Draw traces at a fixed height.
 
     Args:
@@ -88,11 +96,21 @@ def show(data: Sequence[Mapping[str, Any]], height: int, alt: str, key: str, **l
     }
     house: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 4, "r": 4, "t": 8, "b": 4},
+        "margin": {"l": 4, "r": 4, "t": 26 if legend else 8, "b": 4},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": colors.text, "size": 12},
-        "showlegend": False,
+        "showlegend": legend,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "yanchor": "bottom",
+            "traceorder": "normal",
+            "font": {"color": colors.soft},
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
         "separators": _separators(),
         "hoverlabel": {
             "bgcolor": colors.back,
@@ -106,6 +124,11 @@ def show(data: Sequence[Mapping[str, Any]], height: int, alt: str, key: str, **l
     }
     figure = go.Figure({"data": list(data), "layout": house | layout}, skip_invalid=False)
     st.plotly_chart(figure, theme=None, config=CONFIG, alt=alt, key=key)
+
+
+def quiet() -> dict[str, Any]:
+    """Return an axis of few short numbers."""
+    return {"nticks": 4, "tickformat": "~s", "linecolor": "rgba(0,0,0,0)"}
 
 
 def label(text: object) -> str:

@@ -1,6 +1,6 @@
 """The frame of a page: its head, its cards, and what it says where there is nothing to show."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
@@ -66,6 +66,49 @@ def card(title: str, note: str = "", help: str | None = None) -> Iterator[None]:
         yield
 
 
+def kpi(
+    label: str,
+    value: str,
+    help: str,
+    *,
+    delta: str | None = None,
+    note: str = "",
+    chart: Sequence[float] = (),
+    chart_type: Literal["line", "bar", "area"] = "area",
+    share: float | None = None,
+    link: tuple[str, str, dict[str, str]] | None = None,
+) -> None:
+    """Draw a figure with what it counts, how it went, and the way to what explains it.
+
+    Args:
+        share: of 1, drawn as a bar.
+        link: a page, its words, and its query.
+    """
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        st.metric(
+            label,
+            value,
+            delta=delta,
+            help=help,
+            delta_description=note if delta else None,
+            chart_data=list(chart) or None,
+            chart_type=chart_type,
+        )
+        if note and not delta:
+            st.caption(note)
+        if share is not None:
+            st.progress(share)
+        if link:
+            page, text, query = link
+            st.page_link(
+                page,
+                label=text,
+                icon=":material/arrow_forward:",
+                icon_position="right",
+                query_params=query,
+            )
+
+
 def nothing(words: str, icon: str = "inbox") -> None:
     """Say what is missing, and what to do next."""
     with st.container(border=True, horizontal_alignment="center", gap="xsmall"):
@@ -73,6 +116,19 @@ def nothing(words: str, icon: str = "inbox") -> None:
         st.markdown(f":gray[:material/{icon}:]", width="content")
         st.markdown(words, width="content", text_alignment="center")
         st.space("small")
+
+
+def not_refreshed() -> None:
+    """Say that no refresh has settled yet, and what to do."""
+    nothing(
+        "Nothing was refreshed yet. Load an export with `python -m cdp load ga4 PATH`, then start "
+        "a refresh.",
+        "database",
+    )
+    with st.container(horizontal=True, horizontal_alignment="center"):
+        st.page_link(
+            "pages/pipeline_control.py", label="Pipeline Control", icon=":material/account_tree:"
+        )
 
 
 def cursor(name: str, *of: object) -> str | None:

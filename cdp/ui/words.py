@@ -61,6 +61,16 @@ def share(part: float, of: float) -> float | None:
     return part / of if of else None
 
 
+def change(now: float, before: float) -> str | None:
+    """Return the change as a signed percentage, None from nothing."""
+    return None if not before else f"{(now - before) / before:+.1%}"
+
+
+def cut(text: str, most: int) -> str:
+    """Return *text*, shortened to *most* characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def moment(value: str | datetime | None, *, seconds: bool = False) -> str:
     """Return a time in the viewer's zone: 31 Oct 2026, 14:05."""
     at = _datetime(value)

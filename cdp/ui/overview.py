@@ -1,0 +1,376 @@
+"""The overview's numbers and charts."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import accumulate
+from typing import Any, Final
+
+import streamlit as st
+
+from cdp.ui import charts, words
+from cdp.ui.frame import card, kpi
+
+Report = Mapping[str, Any]
+
+EXPLORER: Final = "pages/customer_explorer.py"
+STITCHING: Final = "pages/stitching_audit.py"
+CONSENT: Final = "pages/consent_review.py"
+PIPELINE: Final = "pages/pipeline_control.py"
+
+
+def numbers(report: Report) -> None:
+    """Draw the row of figures."""
+    days = report["days"]
+    active, revenue = days["active_profiles"], days["revenue"]
+    with st.grid(min_column_width=215, gap="small"):
+        kpi(
+            "Profiles",
+            words.number(report["profiles"]),
+            "People of whom consent permits to keep something. "
+            f"{words.number(report['clusters'] - report['profiles'])} more are known only to have "
+            "said no, or nothing.",
+            delta=f"+{words.number(sum(days['new_profiles'][-7:]))}",
+            chart=list(accumulate(days["new_profiles"]))[-90:],
+            note="in 7 days",
+            link=(EXPLORER, "Explore", {}),
+        )
+        kpi(
+            "Stitched profiles",
+            words.percent(words.share(report["stitched"], report["profiles"])),
+            f"{words.number(report['stitched'])} profiles that more than one identifier leads to.",
+            note=f"{words.number(report['stitched'])} profiles",
+            share=words.share(report["stitched"], report["profiles"]),
+            link=(EXPLORER, "Explore", {"stitched": "yes"}),
+        )
+        kpi(
+            "Active a day",
+            words.number(sum(active[-7:]) / 7 if len(active) >= 7 else None),
+            "Profiles with a session they permitted to measure; mean of the last seven days.",
+            delta=words.change(sum(active[-7:]), sum(active[-14:-7])),
+            chart=active[-90:],
+            note="on 7 days before",
+            link=(EXPLORER, "Explore", {"seen": "7d"}),
+        )
+        kpi(
+            "Revenue in 7 days",
+            words.number(sum(revenue[-7:])),
+            "Of purchases that people permitted to measure, each transaction once, in the "
+            "property's currency.",
+            delta=words.change(sum(revenue[-7:]), sum(revenue[-14:-7])),
+            chart=revenue[-90:],
+            chart_type="bar",
+            note="on 7 days before",
+            link=(EXPLORER, "Explore", {"order": "revenue"}),
+        )
+
+
+def growth(report: Report, span: int) -> None:
+    """Draw new and returning profiles by day."""
+    days = _last(report, span)
+    colors = charts.palette()
+    hover = charts.spelled(days["day"])
+    bars = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": days["day"],
+            "y": days[column],
+            "customdata": hover,
+            "marker": {"color": color, "cornerradius": 2},
+            "hovertemplate": f"%{{customdata}}<br>%{{y:,}} {name}<extra></extra>",
+        }
+        for name, column, color in (
+            ("returning", "returning_profiles", charts.soft(colors.accent, 0.35)),
+            ("new", "new_profiles", colors.accent),
+        )
+    ]
+    charts.show(
+        bars,
+        height=230,
+        alt="New and returning profiles by day",
+        key="growth",
+        legend=True,
+        barmode="stack",
+        bargap=0.25,
+        xaxis=charts.days(days["day"]),
+        yaxis=charts.quiet(),
+    )
+
+
+def engagement(report: Report, span: int) -> None:
+    """Draw sessions by day, and how many of them were engaged."""
+    days = _last(report, span)
+    colors = charts.palette()
+    hover = charts.spelled(days["day"])
+    area = {"type": "scatter", "mode": "lines", "x": days["day"], "customdata": hover}
+    traces = [
+        area
+        | {
+            "name": "sessions",
+            "y": days["sessions"],
+            "line": {"color": colors.soft, "width": 1.5, "shape": "spline", "smoothing": 0.4},
+            "hovertemplate": "%{customdata}<br>%{y:,} sessions<extra></extra>",
+        },
+        area
+        | {
+            "name": "engaged",
+            "y": days["engaged_sessions"],
+            "line": {"color": colors.good, "width": 2, "shape": "spline", "smoothing": 0.4},
+            "fill": "tozeroy",
+            "fillcolor": charts.soft(colors.good, 0.12),
+            "hovertemplate": "%{customdata}<br>%{y:,} engaged<extra></extra>",
+        },
+    ]
+    charts.show(
+        traces,
+        height=190,
+        alt="Sessions and engaged sessions by day",
+        key="engagement",
+        legend=True,
+        xaxis=charts.days(days["day"]),
+        yaxis=charts.quiet() | {"rangemode": "tozero"},
+    )
+
+
+def revenue(report: Report, span: int) -> None:
+    """Draw revenue by day."""
+    days = _last(report, span)
+    colors = charts.palette()
+    bars = {
+        "type": "bar",
+        "x": days["day"],
+        "y": days["revenue"],
+        "customdata": list(
+            zip(charts.spelled(days["day"]), map(words.number, days["purchases"]), strict=True)
+        ),
+        "marker": {"color": colors.series[4], "cornerradius": 2},
+        "hovertemplate": "%{customdata[0]}<br>%{y:,.2f}, %{customdata[1]} purchases<extra></extra>",
+    }
+    total = words.number(sum(days["revenue"]))
+    st.caption(f"{total} from {words.count(sum(days['purchases']), 'purchase')}")
+    charts.show(
+        [bars],
+        height=190,
+        alt="Revenue by day",
+        key="revenue",
+        bargap=0.3,
+        xaxis=charts.days(days["day"]),
+        yaxis=charts.quiet(),
+    )
+
+
+def sources(report: Report) -> None:
+    """Draw the sources that people came from last."""
+    rows = report["sources"]["top"][:8]
+    names = [_source(row) for row in rows]
+    if rest := report["sources"]["other"]["profiles"]:
+        st.caption(f"{words.count(rest, 'profile')} more came from other sources.")
+    _ranked(names, [row["profiles"] for row in rows], "sources", "Profiles by their last source")
+
+
+def countries(report: Report) -> None:
+    """Draw the countries that people were seen in last."""
+    rows = report["countries"]["top"][:8]
+    names = [row["value"] or "not told" for row in rows]
+    _ranked(names, [row["profiles"] for row in rows], "countries", "Profiles by country")
+
+
+def consent(report: Report) -> None:
+    """Draw who granted, denied or said nothing, a purpose at a time."""
+    colors = charts.palette()
+    told = report["consent"]
+    shades = (
+        ("granted", colors.good),
+        ("unknown", charts.soft(colors.soft, 0.35)),
+        ("denied", colors.warn),
+    )
+    bars: list[dict[str, Any]] = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": state,
+            "y": [charts.label(row["purpose"]) for row in told],
+            "x": [row[state] for row in told],
+            "customdata": [
+                words.percent(
+                    words.share(row[state], row["granted"] + row["denied"] + row["unknown"])
+                )
+                for row in told
+            ],
+            "marker": {"color": color, "cornerradius": 2},
+            "hovertemplate": f"%{{y}}: %{{x:,}} {state}, %{{customdata}}<extra></extra>",
+            "width": 0.5,
+        }
+        for state, color in shades
+    ]
+    bars.append(
+        {
+            "type": "scatter",
+            "mode": "text",
+            "y": [charts.label(row["purpose"]) for row in told],
+            "x": [1.02 * (row["granted"] + row["denied"] + row["unknown"]) for row in told],
+            "text": [
+                words.percent(
+                    words.share(row["permitted"], row["granted"] + row["denied"] + row["unknown"])
+                )
+                for row in told
+            ],
+            "textposition": "middle right",
+            "showlegend": False,
+            "hoverinfo": "skip",
+            "cliponaxis": False,
+        }
+    )
+    everybody = max((row["granted"] + row["denied"] + row["unknown"] for row in told), default=1)
+    charts.show(
+        bars,
+        height=44 * len(told) + 40,
+        alt="Consent states by purpose",
+        key="consent",
+        legend=True,
+        barmode="stack",
+        xaxis={"visible": False, "range": [0, everybody * 1.22]},
+        yaxis={"autorange": "reversed", "nticks": len(told), "linecolor": "rgba(0,0,0,0)"},
+    )
+
+
+def freshness(report: Report) -> None:
+    """Draw the state of the last fourteen days."""
+    fresh = report["freshness"]
+    colors = charts.palette()
+    recent = list(reversed(fresh["recent"]))
+    shade = {"final": colors.good, "provisional": colors.warn}
+    says = {
+        "final": "final: Google rewrites it no more",
+        "provisional": "provisional: Google may still rewrite it",
+        "missing": "missing: load it",
+    }
+    bars = {
+        "type": "bar",
+        "x": [row["day"] for row in recent],
+        "y": [max(row["rows"], 1) for row in recent],
+        "customdata": [
+            [words.day(row["day"]), says[row["state"]], words.number(row["rows"])] for row in recent
+        ],
+        "marker": {
+            "color": [shade.get(row["state"], colors.bad) for row in recent],
+            "cornerradius": 2,
+        },
+        "hovertemplate": (
+            "%{customdata[0]}<br>%{customdata[2]} rows<br>%{customdata[1]}<extra></extra>"
+        ),
+    }
+    st.caption(":green[●] final   :orange[●] provisional   :red[●] missing")
+    charts.show(
+        [bars],
+        height=150,
+        alt="Rows of the last fourteen days and whether each is final",
+        key="freshness",
+        bargap=0.3,
+        xaxis=charts.days([row["day"] for row in recent]),
+        yaxis={"visible": False},
+    )
+
+
+def fresh_badge(report: Report) -> tuple[str, Any, str]:
+    """Return the badge that says how far the warehouse is complete."""
+    until = report["freshness"]["complete_until"]
+    if until is None:
+        return "no day is final yet", "orange", "hourglass"
+    return f"complete until {words.day(until)}", "green", "event_available"
+
+
+def charts_of(report: Report) -> None:
+    """Draw every chart, a span of days above them."""
+    known = len(report["days"]["day"])
+    spans = [span for span in (14, 30, 90, 400) if span < known] or [14]
+    if known > spans[-1]:
+        spans.append(known)
+    left, right = st.columns([2, 1])
+    with left, card("Growth", "Profiles with a session on that day."):
+        span = _span(spans, known)
+        growth(report, span)
+    with right, card("Freshness", "Rows of each of the last 14 days."):
+        freshness(report)
+        st.page_link(PIPELINE, label="Runs", icon=":material/arrow_forward:")
+    left, right = st.columns(2)
+    with left, card("Engagement"):
+        engagement(report, span)
+    with right, card("Revenue"):
+        revenue(report, span)
+    left, middle, right = st.columns(3)
+    with left, card("Sources", "Where profiles came from last."):
+        sources(report)
+    with middle, card("Countries", "Where profiles were seen last."):
+        countries(report)
+    with right, card("Consent", "Share of all people seen who permit each purpose."):
+        consent(report)
+        st.page_link(CONSENT, label="Review", icon=":material/arrow_forward:")
+
+
+def _span(spans: Sequence[int], known: int) -> int:
+    if len(spans) == 1:
+        return min(spans[0], known)
+    words_of = {spans[-1]: "all"} if spans[-1] == known else {}
+    chosen = st.segmented_control(
+        "Days",
+        spans,
+        default=spans[min(1, len(spans) - 1)],
+        required=True,
+        key="span",
+        format_func=lambda span: words_of.get(span, f"{span} d"),
+        label_visibility="collapsed",
+    )
+    return int(chosen or spans[0])
+
+
+def _last(report: Report, span: int) -> dict[str, list[Any]]:
+    return {name: values[-span:] for name, values in report["days"].items()}
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return "not told"
+    return f"{row['value']} / {row['medium']}" if row["medium"] else str(row["value"])
+
+
+def _ranked(names: Sequence[str], values: Sequence[int], key: str, alt: str) -> None:
+    colors = charts.palette()
+    shown = [charts.label(words.cut(name, 24)) for name in names]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(range(len(names))),
+        "x": list(values),
+        "text": [words.number(value) for value in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": charts.soft(colors.accent, 0.75), "cornerradius": 3},
+        "width": 0.55,
+        "customdata": [charts.label(name) for name in names],
+        "hovertemplate": "%{customdata}: %{x:,}<extra></extra>",
+    }
+    charts.show(
+        [bars],
+        height=30 * len(names) + 12,
+        alt=alt,
+        key=key,
+        xaxis={"visible": False, "range": [0, max(values, default=1) * 1.25]},
+        yaxis={
+            "autorange": "reversed",
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": shown,
+            "linecolor": "rgba(0,0,0,0)",
+        },
+    )
+
+
+def as_of(report: Report) -> str:
+    """Say which run made the report."""
+    last = report["freshness"]["last_day"]
+    first = report["freshness"]["first_day"]
+    if not last:
+        return "No day was cleaned yet."
+    span = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+    return f"{words.count(span, 'day')} of events, refreshed {words.ago(report['at'])}"
