@@ -335,13 +335,12 @@ def reachable(documents: DocumentStore, policy: Policy, most: int = 50) -> list[
 
 
 def _checked(policy: Policy) -> list[str]:
-    own = [
-        path
-        for path in policy.fields
-        if path in FIELDS
-        and policy.purpose_of(path) != policy.purpose_of(_ALIKE.get(path, path.split(".")[0]))
-    ]
-    return list(dict.fromkeys((*REPRESENTATIVES, *own)))
+    def stands_in(path: str) -> tuple[str, str]:
+        return _ALIKE.get(path, path).split(".")[0], policy.purpose_of(path)
+
+    stood_for = {stands_in(path) for path in REPRESENTATIVES}
+    own = [path for path in policy.fields if path in FIELDS and stands_in(path) not in stood_for]
+    return [*REPRESENTATIVES, *own]
 
 
 def _unstated(documents: DocumentStore, purpose: str) -> bool:
