@@ -149,7 +149,7 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why two identifiers are joined, or not: a code and its parameters; `explain` has the words."""
+    """Why two identifiers are joined, or not: a code, its parameters; `explain` has the words."""
 
     code: str
     params: Mapping[str, str | int]
@@ -170,8 +170,8 @@ class Shared:
 class Joined:
     """How two identifiers are joined: *nodes* from the first to the second, *edges* between them.
 
-    Where they are not joined, both are empty; *direct* and *shared* hold the links kept out that
-    would have joined their profiles.
+    Where they are not joined, both are empty; *direct* and *shared* hold links kept out that would
+    have joined their profiles, 100 at most.
     """
 
     first: Identifier
@@ -559,12 +559,13 @@ def between(warehouse: Warehouse, a: str, b: str) -> Joined:
     Raises:
         CdpError: one of them is no id of an identifier.
     """
-    found = {one.identifier_id: one for one in _identifiers(warehouse, ids=_ids(a, b))}
-    first, second = found[str(int(a))], found[str(int(b))]
+    ids = _ids(a, b)
+    found = {int(one.identifier_id): one for one in _identifiers(warehouse, ids=ids)}
+    first, second = (found[one] for one in ids)
     in_one = first.state is second.state is State.IN_PROFILE
     if first == second or (in_one and first.profile_id == second.profile_id):
         return _way(warehouse, first, second)
-    rows = ask(warehouse, "stitching_between", first=int(a), second=int(b), most=100)
+    rows = ask(warehouse, "stitching_between", first=ids[0], second=ids[1], most=100)
     direct = tuple(_kept_out(row) for row in rows if row["direct"])
     shared = _shared(row for row in rows if not row["direct"])
     return Joined(
@@ -579,10 +580,11 @@ def between(warehouse: Warehouse, a: str, b: str) -> Joined:
     )
 
 
-def _ids(a: str, b: str) -> list[int]:
-    if not re.fullmatch(r"[0-9]{1,19}", a) or not re.fullmatch(r"[0-9]{1,19}", b):
-        raise CdpError("an identifier's id is a number; look the identifier up first")
-    return [int(a), int(b)]
+def _ids(*texts: str) -> list[int]:
+    for text in texts:
+        if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) >= 2**63:
+            raise CdpError("an identifier's id is a number; look the identifier up first")
+    return [int(text) for text in texts]
 
 
 def _way(warehouse: Warehouse, first: Identifier, second: Identifier) -> Joined:
@@ -637,10 +639,10 @@ def _shortest(graph: Iterable[Mapping[str, Any]], start: str, goal: str) -> list
 
 
 def _shared(rows: Iterable[Mapping[str, Any]]) -> tuple[Shared, ...]:
-    """Return the third identifiers, with each side's newest link; *rows* are the newest first."""
+    """Return the third identifiers of which both sides are among *rows*."""
     sides: dict[str, dict[int, KeptOut]] = defaultdict(dict)
     for row in rows:
-        sides[row["b_id"]].setdefault(row["side"], _kept_out(row))
+        sides[row["b_id"]][row["side"]] = _kept_out(row)
     return tuple(Shared(of[1], of[2]) for of in sides.values() if len(of) == 2)
 
 
@@ -679,8 +681,8 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "same": "The first and the second are the same identifier.",
     "linked": "The first and the second were seen together, and that joined them.",
     "joined": (
-        "The first and the second were never seen together; other identifiers join them, "
-        "over {edges} edges."
+        "No link joins the first and the second directly; other identifiers join them, over "
+        "{edges} edges."
     ),
     "too_many_edges": (
         "The first and the second are in one profile, but its graph has {edges:,} edges: more than "
@@ -691,7 +693,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "kept_out_only": "The {which} was seen only in links that are kept out. {why}",
     "hub": "The {which} is not one person's, so that none of its links joins anything: this {why}.",
     "different_profiles": "The first and the second are in different profiles.",
-    "link_kept_out": "The first and the second were seen together, but that link is kept out. {why}",
+    "link_kept_out": "They were seen together, but that link is kept out. {why}",
     "profiles_link_kept_out": (
         "Something of the first's profile was seen together with something of the second's, but "
         "that link is kept out. {why}"

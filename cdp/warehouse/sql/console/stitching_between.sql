@@ -1,7 +1,7 @@
 -- Links kept out that would have joined the profiles of two identifiers: directly, or by way of a
 -- third identifier that both were seen with.
--- grain:   one row per link and side, direct ones first, then the most recently seen; a is of the
---          side's profile, b of the other's or the third identifier
+-- grain:   one row per direct link, the most recently seen first; then one per third identifier and
+--          side, its newest link. a is of the side's profile, b of the other's or the third
 -- inputs:  identity, link, hub
 -- params:  @first, @second INT64: the identifiers; @most INT64
 -- output:  as stitching_kept_out; side INT64: 1 or 2; direct BOOL: told from side 1 only
@@ -66,5 +66,11 @@ select
 from kept as k
 left join third as t on t.b_id = k.b_id
 where (k.side = 1 and k.other_side = 2) or t.b_id is not null
-order by direct desc, k.last_seen desc, k.a_id, k.b_id, k.source, k.consent, k.reason
+qualify t.b_id is null
+  or row_number() over (
+    partition by k.side, k.b_id order by k.last_seen desc, k.a_id, k.source, k.consent, k.reason
+  ) = 1
+order by
+  direct desc, if(t.b_id is null, 0, k.b_id), k.last_seen desc,
+  k.a_id, k.b_id, k.source, k.consent, k.reason
 limit @most
