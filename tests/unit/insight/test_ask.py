@@ -4,6 +4,6 @@ from cdp.insight.ask import ask
 
 
 def test_a_question_is_answered_with_rows(warehouse):
-    (row,) = ask(warehouse, "totals")
-    assert row["clusters"] > 0
-    assert row["identifiers"] >= row["clusters"]
+    rows = ask(warehouse, "stitching_sizes")
+    assert rows[0]["from_size"] == 1
+    assert rows[0]["clusters"] > 0

@@ -320,6 +320,37 @@ QUERIES = {
     "grouped by place": Case(
         f"{T} select k, if(n > 2, 'much', null), count(*) from t group by 1, 2 order by 1, 2",
         [(None, "much", 1), ("a", None, 2), ("b", "much", 2)],
+    # --- console: stitching
+    "ends_with takes its text as it is": value(
+        "[ends_with('p/1/a.b', '/a.b'), ends_with('p/1/axb', '/a.b'), ends_with('b', '/b')]",
+        [True, False, False],
+    ),
+    "what follows the second slash": value(
+        r"regexp_replace('p//a/b', r'^[^/]*/[^/]*/', '')", "a/b"
+    ),
+    "a count over all rows, also beyond the limit": Case(
+        f"{T} select n, count(*) over () from t where k is not null order by n desc limit 2",
+        [(3, 4), (3, 4)],
+    ),
+    "two lists, each with each": Case(
+        "select a, b from unnest(['x', 'y']) as a cross join unnest(@names) as b order by a, b",
+        [("x", "p"), ("x", "q"), ("y", "p"), ("y", "q")],
+        {"names": ["q", "p"]},
+    ),
+    "a list joined by a condition": Case(
+        f"{T} select distinct k from t join unnest(@names) as v on ends_with(k, v)",
+        [("b",)],
+        {"names": ["b", "c"]},
+    ),
+    "structs sorted within a group": Case(
+        f"{T} select k, array_agg(struct(n, k) order by n desc) from t where k is not null"
+        " group by k order by max(n) desc",
+        [("b", [{"n": 3, "k": "b"}] * 2), ("a", [{"n": 1, "k": "a"}, {"n": None, "k": "a"}])],
+    ),
+    "qualify by a column or a rank": Case(
+        f"{T} select k, count(*) from t where true group by k"
+        " qualify k is null or row_number() over (order by count(*) desc, k desc) <= 1 order by k",
+        [(None, 1), ("b", 2)],
     ),
 }
 

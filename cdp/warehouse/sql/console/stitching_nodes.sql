@@ -1,0 +1,15 @@
+-- The identifiers of one profile.
+-- grain:   one row per identifier, the most recently seen first
+-- inputs:  identity, identifier
+-- params:  @profile_id STRING, @ids ARRAY<INT64>: these of them, or -1 for all; @most INT64
+-- output:  nodes INT64: how many the profile has of the wanted
+select
+  cast(i.identifier_id as string) as identifier_id, i.type, i.value, i.first_seen, i.last_seen,
+  count(*) over () as nodes
+from identity as p
+join identifier as i on i.identifier_id = p.identifier_id
+where p.present
+  and p.profile_id = @profile_id
+  and (-1 in unnest(@ids) or p.identifier_id in unnest(@ids))
+order by i.last_seen desc, i.identifier_id
+limit @most

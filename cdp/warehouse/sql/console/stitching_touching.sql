@@ -1,0 +1,43 @@
+-- The links of one profile's identifiers that are kept out of the graph.
+-- grain:   one row per pair, source, consent and reason, the most recently seen first; a is the
+--          profile's identifier
+-- inputs:  identity, link, hub
+-- params:  @profile_id STRING, @most INT64
+-- output:  as stitching_kept_out; links INT64: how many there are
+with member as (
+  select identifier_id from identity where present and profile_id = @profile_id
+),
+worst as (
+  select identifier_id, joins, joined, most
+  from hub
+  where true
+  qualify row_number() over (partition by identifier_id order by joined desc, joins) = 1
+),
+near as (
+  select
+    l.a_id, l.a_type, l.a_value, l.b_id, l.b_type, l.b_value,
+    l.source, l.consent, l.kept_out, l.seen, l.first_seen, l.last_seen
+  from member as m
+  join link as l on l.a_id = m.identifier_id
+  union all
+  select
+    l.b_id, l.b_type, l.b_value, l.a_id, l.a_type, l.a_value,
+    l.source, l.consent, l.kept_out, l.seen, l.first_seen, l.last_seen
+  from member as m
+  join link as l on l.b_id = m.identifier_id
+  left join member as other on other.identifier_id = l.a_id
+  where other.identifier_id is null  -- told above
+)
+select
+  cast(n.a_id as string) as a_id, n.a_type, n.a_value,
+  cast(n.b_id as string) as b_id, n.b_type, n.b_value,
+  n.source, n.consent, coalesce(n.kept_out, 'hub') as reason, n.seen, n.first_seen, n.last_seen,
+  ha.joins as a_joins, ha.joined as a_joined, ha.most as a_most,
+  hb.joins as b_joins, hb.joined as b_joined, hb.most as b_most,
+  count(*) over () as links
+from near as n
+left join worst as ha on ha.identifier_id = n.a_id
+left join worst as hb on hb.identifier_id = n.b_id
+where n.kept_out is not null or ha.identifier_id is not null or hb.identifier_id is not null
+order by n.last_seen desc, n.a_id, n.b_id, n.source, n.consent, n.kept_out
+limit @most
