@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any, Final
 
 from cdp.domain.policy import Policy
-from cdp.insight import consent, overview
+from cdp.insight import consent, overview, stitching
 from cdp.profiles.port import DocumentStore, Put
 from cdp.warehouse.port import Warehouse
 
@@ -27,6 +27,7 @@ def write(
     """
     made = {
         "overview": overview.report(warehouse, policy, today=today),
+        "stitching": stitching.report(warehouse, policy),
         "consent": consent.report(warehouse, documents, policy, today=today),
     }
     documents.commit([Put(REPORTS, name, {**body, **stamp}) for name, body in made.items()])

@@ -195,14 +195,11 @@ _RANGES: Final = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5", 6: "6-10", 11: "11-20"
                   51: "51-100", 101: "101+"}  # fmt: skip
 
 
-def report(
-    warehouse: Warehouse, policy: Policy, *, run_id: str | None = None, seq: int | None = None
-) -> dict[str, Any]:
+def report(warehouse: Warehouse, policy: Policy) -> dict[str, Any]:
     """Return what the audit shows at once, as JSON: counts and opaque ids, no identifier's value.
 
     Args:
         policy: the one in force, whose limits the hubs exceed.
-        run_id: the run that the report is of, with its *seq*.
     """
     counts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     total: dict[str, dict[str, Any]] = {}
@@ -213,8 +210,6 @@ def report(
             counts[row["what"]].append(row)
     sizes = {row["from_size"]: row for row in ask(warehouse, "stitching_sizes")}
     return {
-        "run_id": run_id,
-        "seq": seq,
         "identifiers": {
             "total": total["identifiers"]["counted"],
             "by_type": {row["name"]: row["counted"] for row in counts["identifiers"]},

@@ -1,14 +1,11 @@
 """The deployment that the pages show, shared by every session of the server."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from cdp.domain.errors import CdpError
 from cdp.platform import Platform, build
 from cdp.settings import Settings
 from cdp.warehouse.port import Warehouse
@@ -53,12 +50,3 @@ def report(subject: str) -> dict[str, Any] | None:
     """Return a report that the last settled run left; None where none has settled yet."""
     found = platform().documents.get("reports", subject)
     return found.body if found else None
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Show what a person can fix as a message; a bug keeps its traceback, in the server's log."""
-    try:
-        yield
-    except CdpError as error:
-        st.error(str(error).replace("`", ""), icon=":material/error:")

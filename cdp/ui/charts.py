@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from babel.dates import format_skeleton
 
-from cdp.ui.words import locale
+from cdp.ui.words import cut, locale, number
 
 CONFIG: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 FONT: Final = "Inter, system-ui, sans-serif"
@@ -124,6 +124,54 @@ def show(
     }
     figure = go.Figure({"data": list(data), "layout": house | layout}, skip_invalid=False)
     st.plotly_chart(figure, theme=None, config=CONFIG, alt=alt, key=key)
+
+
+def ranked(
+    names: Sequence[str],
+    values: Sequence[int],
+    key: str,
+    alt: str,
+    hints: Sequence[str] = (),
+) -> None:
+    """Draw bars with their names, the greatest first.
+
+    Args:
+        hints: what hovering adds to each.
+    """
+    colors = palette()
+    shown = [label(cut(name, 24)) for name in names]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(range(len(names))),
+        "x": list(values),
+        "text": [number(value) for value in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": soft(colors.accent, 0.75), "cornerradius": 3},
+        "width": 0.55,
+        "customdata": [
+            label(name) + (f"<br>{label(hints[place])}" if hints else "")
+            for place, name in enumerate(names)
+        ],
+        "hovertemplate": "%{customdata}: %{x:,}<extra></extra>"
+        if not hints
+        else ("%{x:,} %{customdata}<extra></extra>"),
+    }
+    show(
+        [bars],
+        height=30 * len(names) + 12,
+        alt=alt,
+        key=key,
+        xaxis={"visible": False, "range": [0, max(values, default=1) * 1.25]},
+        yaxis={
+            "autorange": "reversed",
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": shown,
+            "linecolor": "rgba(0,0,0,0)",
+        },
+    )
 
 
 def quiet() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import streamlit as st
 
+from cdp.domain.errors import CdpError
 from cdp.ui.words import plain
 
 Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
@@ -162,3 +163,12 @@ def pager(name: str, following: str | None, words: str = "") -> None:
             on_click=after.append,
             args=(following,),
         )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show what a person can fix as a message; a bug keeps its traceback, in the server's log."""
+    try:
+        yield
+    except CdpError as error:
+        st.error(plain(error), icon=":material/error:")

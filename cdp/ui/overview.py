@@ -165,14 +165,16 @@ def sources(report: Report) -> None:
     names = [_source(row) for row in rows]
     if rest := report["sources"]["other"]["profiles"]:
         st.caption(f"{words.count(rest, 'profile')} more came from other sources.")
-    _ranked(names, [row["profiles"] for row in rows], "sources", "Profiles by their last source")
+    charts.ranked(
+        names, [row["profiles"] for row in rows], "sources", "Profiles by their last source"
+    )
 
 
 def countries(report: Report) -> None:
     """Draw the countries that people were seen in last."""
     rows = report["countries"]["top"][:8]
     names = [row["value"] or "not told" for row in rows]
-    _ranked(names, [row["profiles"] for row in rows], "countries", "Profiles by country")
+    charts.ranked(names, [row["profiles"] for row in rows], "countries", "Profiles by country")
 
 
 def consent(report: Report) -> None:
@@ -332,38 +334,6 @@ def _source(row: Mapping[str, Any]) -> str:
     if row["value"] is None:
         return "not told"
     return f"{row['value']} / {row['medium']}" if row["medium"] else str(row["value"])
-
-
-def _ranked(names: Sequence[str], values: Sequence[int], key: str, alt: str) -> None:
-    colors = charts.palette()
-    shown = [charts.label(words.cut(name, 24)) for name in names]
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "y": list(range(len(names))),
-        "x": list(values),
-        "text": [words.number(value) for value in values],
-        "textposition": "outside",
-        "cliponaxis": False,
-        "marker": {"color": charts.soft(colors.accent, 0.75), "cornerradius": 3},
-        "width": 0.55,
-        "customdata": [charts.label(name) for name in names],
-        "hovertemplate": "%{customdata}: %{x:,}<extra></extra>",
-    }
-    charts.show(
-        [bars],
-        height=30 * len(names) + 12,
-        alt=alt,
-        key=key,
-        xaxis={"visible": False, "range": [0, max(values, default=1) * 1.25]},
-        yaxis={
-            "autorange": "reversed",
-            "tickmode": "array",
-            "tickvals": list(range(len(names))),
-            "ticktext": shown,
-            "linecolor": "rgba(0,0,0,0)",
-        },
-    )
 
 
 def as_of(report: Report) -> str:

@@ -320,6 +320,7 @@ QUERIES = {
     "grouped by place": Case(
         f"{T} select k, if(n > 2, 'much', null), count(*) from t group by 1, 2 order by 1, 2",
         [(None, "much", 1), ("a", None, 2), ("b", "much", 2)],
+    ),
     # --- console: stitching
     "ends_with takes its text as it is": value(
         "[ends_with('p/1/a.b', '/a.b'), ends_with('p/1/axb', '/a.b'), ends_with('b', '/b')]",
