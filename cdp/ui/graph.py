@@ -44,7 +44,7 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
                 "x": [spots[node.identifier_id][0] for node in nodes],
                 "y": [spots[node.identifier_id][1] for node in nodes],
                 "text": labels,
-                "textposition": "bottom center",
+                "textposition": [_beside(spots[node.identifier_id]) for node in nodes],
                 "textfont": {"size": 11, "color": colors.text},
                 "cliponaxis": False,
                 "marker": {
@@ -54,7 +54,7 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
                     "line": {"color": colors.back, "width": 2},
                 },
                 "customdata": [
-                    [NAMES[type], words.day(node.first_seen), words.day(node.last_seen)]
+                    [NAMES[kind], words.day(node.first_seen), words.day(node.last_seen)]
                     for node in nodes
                 ],
                 "hovertemplate": (
@@ -73,6 +73,11 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
         yaxis={"visible": False, "range": [-1.25, 1.2]},
         margin={"l": 0, "r": 0, "t": 26, "b": 0},
     )
+
+
+def _beside(spot: Spot) -> str:
+    """Return where a label stands: away from the middle, where the edges are."""
+    return "top center" if spot[1] > 0.15 else "bottom center"
 
 
 def _outside(cluster: Cluster) -> list[KeptOut]:
@@ -170,7 +175,7 @@ def _kept_out(
             "x": [spots[one][0] for one in ends],
             "y": [spots[one][1] for one in ends],
             "text": [charts.label(words.cut(show(e.type, e.value), 24)) for e, _ in ends.values()],
-            "textposition": "bottom center",
+            "textposition": [_beside(spots[one]) for one in ends],
             "textfont": {"size": 11, "color": colors.soft},
             "cliponaxis": False,
             "marker": {
