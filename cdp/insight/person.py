@@ -579,8 +579,14 @@ def _seen(warehouse: Warehouse, profile_id: str, policy: Policy) -> _Seen | None
     if policy.purposes[policy.linking.purpose].unknown == "granted":
         states.append("unknown")
     granted = rows[0]["granted"]
+    keys = [row["client_key"] for row in rows]
     return _Seen(
-        {"client_keys": [row["client_key"] for row in rows], "analytics_states": states},
+        {
+            "client_keys": keys,
+            "first_key": min(keys),
+            "last_key": max(keys),
+            "analytics_states": states,
+        },
         # The property's day is up to one off the day in UTC, more where a sender's clock is wrong.
         rows[0]["first_seen"].date() - timedelta(days=3),
         rows[0]["last_seen"].date() + timedelta(days=4),

@@ -1,7 +1,9 @@
 -- Events of a profile's clients in [@since, @until), the newest first.
 -- grain:   one row per event
 -- inputs:  events
--- params:  @client_keys, @analytics_states ARRAY<STRING>, @since, @until DATE, @most INT64
+-- params:  @client_keys, @analytics_states ARRAY<STRING>, @first_key, @last_key STRING: the least and
+--          the greatest client key, by which engines pass over most blocks;
+--          @since, @until DATE, @most INT64
 -- units:   revenue in the property's currency; engagement_ms milliseconds
 select
   event_at, event_name, client_id as client, source, medium,
@@ -10,6 +12,7 @@ select
   device, country, revenue, engagement_ms, session_id, transaction_id
 from events
 where event_date >= @since and event_date < @until
+  and client_key >= @first_key and client_key <= @last_key
   and client_key in unnest(@client_keys)
   and analytics in unnest(@analytics_states)
 order by event_at desc, event_name, client_id, page_location, transaction_id

@@ -1,7 +1,9 @@
 -- Sessions, events and purchases of a profile's clients by day, in [@since, @until).
 -- grain:   one row per day on which there was any
 -- inputs:  session_day, purchase
--- params:  @client_keys, @analytics_states ARRAY<STRING>, @first, @since, @until DATE, @most INT64
+-- params:  @client_keys, @analytics_states ARRAY<STRING>, @first_key, @last_key STRING: the least and
+--          the greatest client key, by which engines pass over most blocks;
+--          @first, @since, @until DATE, @most INT64
 -- units:   engagement_ms milliseconds; revenue in the property's currency
 -- Everything since @first, the profile's first day, is read: it tells which sessions and purchases
 -- of the window had begun, or been told, before it.
@@ -9,6 +11,7 @@ with share as (
   select event_date, client_key, session_id, events, engaged, engagement_ms
   from session_day
   where event_date >= @first and event_date < @until
+    and client_key >= @first_key and client_key <= @last_key
     and client_key in unnest(@client_keys)
     and analytics in unnest(@analytics_states)
 ),
@@ -22,6 +25,7 @@ bought as (
   select event_date, coalesce(revenue, 0) as revenue
   from purchase
   where event_date >= @first and event_date < @until
+    and client_key >= @first_key and client_key <= @last_key
     and client_key in unnest(@client_keys)
     and analytics in unnest(@analytics_states)
   qualify transaction_id is null
