@@ -24,7 +24,6 @@ from cdp import __version__
 from cdp.domain.access import Role
 from cdp.domain.days import Kind
 from cdp.domain.errors import CdpError
-from cdp.domain.identifiers import spellings
 from cdp.executions.port import Execution, Step
 from cdp.follow import PHASES, Follower, why_no_profiles
 from cdp.governance import Shell
@@ -406,21 +405,16 @@ def profile(platform: Platform, identifier: str, as_json: bool) -> None:
 
 
 def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
+    from cdp.insight.person import find  # noqa: PLC0415
     from cdp.profiles.port import PROFILES  # noqa: PLC0415
 
-    documents = platform.documents
-    ids = dict.fromkeys(
-        live
-        for spelling in spellings(identifier)
-        for held in documents.find(spelling)
-        if (live := documents.resolve(held))
-    )
+    ids = find(platform.documents, identifier)
     if not ids:
         raise CdpError(
             f"no profile has the identifier {identifier!r}; it is unknown, or consent does not "
             "permit to keep it"
         )
-    found = documents.get_many(PROFILES, ids)
+    found = platform.documents.get_many(PROFILES, ids)
     return [{"profile_id": key, **found[key].body} for key in ids if key in found]
 
 

@@ -353,6 +353,18 @@ QUERIES = {
         " qualify k is null or row_number() over (order by count(*) desc, k desc) <= 1 order by k",
         [(None, 1), ("b", 2)],
     ),
+    # --- console: person
+    "a total over all groups, whatever the limit cuts": Case(
+        f"{T} select k, count(*), sum(count(*)) over () from t where n > 0 group by k"
+        " order by k desc limit @most",
+        [("b", 2, 4), ("a", 1, 4)],
+        {"most": 2},
+    ),
+    "integers and floats of a union are floats": Case(
+        "with u as (select 1 as n, 0.0 as x union all select 2, 0.5 union all select 3, y"
+        " from unnest([0.25]) as y) select sum(n), sum(x) from u",
+        [(6, 0.75)],
+    ),
 }
 
 SCRIPTS = {

@@ -1,0 +1,19 @@
+-- Events of a profile's clients in [@since, @until), the newest first.
+-- grain:   one row per event
+-- inputs:  events
+-- params:  @client_keys, @analytics_states ARRAY<STRING>, @first_key, @last_key STRING: the least and
+--          the greatest client key, by which engines pass over most blocks;
+--          @since, @until DATE, @most INT64
+-- units:   revenue in the property's currency; engagement_ms milliseconds
+select
+  event_at, event_name, client_id as client, source, medium,
+  substr(page_location, 1, 300) as page_location,
+  substr(page_title, 1, 300) as page_title,
+  device, country, revenue, engagement_ms, session_id, transaction_id
+from events
+where event_date >= @since and event_date < @until
+  and client_key >= @first_key and client_key <= @last_key
+  and client_key in unnest(@client_keys)
+  and analytics in unnest(@analytics_states)
+order by event_at desc, event_name, client_id, page_location, transaction_id
+limit @most
