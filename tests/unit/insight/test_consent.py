@@ -38,7 +38,10 @@ DAYS = {
         event("20261001", "bob-b.1", user="bob", ads="No", at=0),
         event("20261001", "cat-a.1", user="cat", ads="Yes", at=1),
         event("20261001", "cat-b.1", user="cat", ads="No", at=0),
-        # One device that changed its mind disagrees with nobody.
+        # A device that changed its mind disagrees with nobody.
+        event("20261001", "gil-a.1", user="gil", ads="No", at=0),
+        event("20261001", "gil-a.1", user="gil", ads="Yes", at=9),
+        event("20261001", "gil-b.1", user="gil", ads="Yes", at=1),
         event("20261001", "dan.1", ads="No", at=1),
         event("20261001", "eve.1", ads="Yes", at=0),
     ],
@@ -113,14 +116,14 @@ def noon(day, at=0):
 
 def test_states_count_every_profile_by_purpose_and_source(figures):
     analytics, ads, marketing = figures["states"]
-    assert (analytics["granted"], analytics["denied"], analytics["unknown"]) == (5, 0, 0)
-    assert (ads["granted"], ads["denied"], ads["unknown"]) == (1, 4, 0)
+    assert (analytics["granted"], analytics["denied"], analytics["unknown"]) == (6, 0, 0)
+    assert (ads["granted"], ads["denied"], ads["unknown"]) == (2, 4, 0)
     assert {s["source"]: (s["granted"], s["denied"]) for s in ads["sources"]} == {
-        "ga4": (0, 3),
+        "ga4": (1, 3),
         "preference_centre": (1, 0),
         "admin": (0, 1),
     }
-    assert (marketing["granted"], marketing["denied"], marketing["unknown"]) == (1, 2, 2)
+    assert (marketing["granted"], marketing["denied"], marketing["unknown"]) == (1, 2, 3)
 
 
 def test_silence_is_permitted_only_where_the_policy_says_so(tmp_path):
@@ -144,8 +147,8 @@ def test_what_was_told_is_counted_by_day(figures):
     first, second, third = (changes["days"].index(f"2026-10-0{n}") for n in (1, 2, 3))
     ads = told["ads", "ga4"]
     # Devices and the users signed in on them each told; a user told both on one day.
-    assert [ads["granted"][n] for n in (first, second, third)] == [7, 2, 0]
-    assert [ads["denied"][n] for n in (first, second, third)] == [7, 0, 2]
+    assert [ads["granted"][n] for n in (first, second, third)] == [10, 2, 0]
+    assert [ads["denied"][n] for n in (first, second, third)] == [9, 0, 2]
     assert told["ads", "preference_centre"]["granted"][0] == 2
     assert told["marketing", "crm"]["denied"][second] == 1
     assert "newsletter" not in {purpose for purpose, _ in told}
@@ -161,7 +164,10 @@ def test_what_began_is_a_profiles_state_in_force(figures, people):
         "2026-10-04": 1,  # cat
     }
     granted = dict(zip(changes["days"], began["ads"]["granted"], strict=True))
-    assert {day: n for day, n in granted.items() if n} == {"2026-09-01": 1}
+    assert {day: n for day, n in granted.items() if n} == {
+        "2026-09-01": 1,  # bob
+        "2026-10-01": 1,  # gil
+    }
 
 
 def test_conflicts_are_told_with_how_they_were_resolved(figures):
@@ -298,6 +304,12 @@ def test_an_explicit_decision_is_in_force_above_newer_signals(people, ids):
         "marketing": ("denied", "support", True),
     }
     assert sum(t.in_force for t in found) == 3
+
+
+def test_the_most_restrictive_signal_is_in_force_though_a_newer_one_grants(people, ids):
+    found = [t for t in consent.history(people, POLICY, ids["ann"]) if t.purpose == "ads"]
+    assert [(t.value, t.state) for t in found if t.in_force] == [("ann-b.1", "denied")]
+    assert found[0].state == "granted"
 
 
 def test_a_bound_history_keeps_what_is_in_force(people, ids):
