@@ -489,10 +489,15 @@ def lookup(warehouse: Warehouse, policy: Policy, value: str) -> list[Identifier]
 
 def _unknown(policy: Policy, names: Sequence[str], found: Iterable[Identifier]) -> Identifier:
     """Return the one of *found* that the typed text looks like; *found* holds them all."""
-    last = names[-1]
-    like = "email" if "@" in last else "phone" if re.fullmatch(r"\+[0-9]+", last) else "user_id"
+    like = "user_id", names[0]
+    if re.fullmatch(r"[0-9]+\.[0-9]{10}", names[0]):  # a client id ends in its first second
+        like = "client_id", names[0]
+    elif "@" in names[-1]:
+        like = "email", names[-1]
+    elif re.fullmatch(r"\+[0-9]+", names[-1]):
+        like = "phone", names[-1]
     blocked = any(re.search(policy.blocked_pattern(), name.lower()) for name in names)
-    (one,) = [one for one in found if (one.type, one.value) == (like, last)]
+    (one,) = [one for one in found if (one.type, one.value) == like]
     return replace(one, state=State.BLOCKED) if blocked else one
 
 

@@ -15,7 +15,9 @@ import pytest
 from cdp.domain.errors import CdpError
 from cdp.domain.policy import Policy
 from cdp.insight import stitching
+from cdp.insight.ask import ask
 from cdp.insight.stitching import State
+from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.port import Warehouse
 from tests.e2e.support import Cdp, event
 
@@ -110,6 +112,21 @@ def small(made: Cdp) -> Iterator[Warehouse]:
 @pytest.fixture(scope="module")
 def rules(policy: Path) -> Policy:
     return Policy.load(policy)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse with no table but those that its test makes."""
+    with closing(DuckWarehouse(tmp_path, memory_limit="1GB", threads=1)) as warehouse:
+        yield warehouse
+
+
+def fill(warehouse: Warehouse, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Make *table* of *rows*, whose values are numbers and texts."""
+    selects = [", ".join(f"{value!r} as {name}" for name, value in row.items()) for row in rows]
+    warehouse.run(
+        f"create or replace table {table} as select {' union all select '.join(selects)}", {}
+    )
 
 
 def one(warehouse: Warehouse, rules: Policy, value: str) -> stitching.Identifier:
@@ -241,6 +258,40 @@ def test_the_reports_figures_are_those_of_the_tables(warehouse, platform):
     assert sum(row["links"] for row in found["kept_out"]["by_reason"]) == links - in_edges
 
 
+def test_sizes_are_counted_by_their_ranges(bare):
+    sizes = [1, 2, 2, 3, 4, 5, 6, 10, 11, 20, 21, 50, 51, 100, 101, 150]
+    fill(
+        bare,
+        "cluster",
+        [
+            {"identifier_id": n, "cluster_id": number}
+            for number, size in enumerate(sizes)
+            for n in range(size)
+        ],
+    )
+    found = {row["from_size"]: row for row in ask(bare, "stitching_sizes")}
+    assert {size: row["clusters"] for size, row in found.items()} == {
+        **dict.fromkeys((1, 3, 4, 5), 1),
+        **dict.fromkeys((2, 6, 11, 21, 51, 101), 2),
+    }
+    assert found.keys() == stitching._RANGES.keys()
+    assert [row["largest"] for row in found.values()] == [1, 2, 3, 4, 5, 10, 20, 50, 100, 150]
+
+
+def test_a_hub_has_its_value_on_whichever_side_of_its_links_it_is(bare):
+    fill(bare, "hub", [
+        {"identifier_id": n, "type": "email", "joins": "user_id", "joined": n, "most": 1}
+        for n in (2, 3)
+    ])  # fmt: skip
+    fill(bare, "link", [
+        {"a_id": 1, "a_value": "u1", "b_id": 3, "b_value": "b@example.com"},
+        {"a_id": 2, "a_value": "a@example.com", "b_id": 4, "b_value": "u4"},
+    ])  # fmt: skip
+    found = [(hub["identifier_id"], hub["value"], hub["joined"]) for hub in stitching.hubs(bare)]
+    assert found == [("3", "b@example.com", 3), ("2", "a@example.com", 2)]
+    assert len(stitching.hubs(bare, 1)) == 1
+
+
 def test_a_report_of_nothing_is_one_of_zeros(tmp_path):
     cdp = Cdp(tmp_path / "home", {})
     denied = event("20261001", None, analytics="No", session=None)
@@ -359,6 +410,17 @@ def test_the_best_connected_neighbour_comes_first():
 PAIRS = [("2", "6"), ("2", "7"), ("1", "2"), ("1", "3"), ("1", "4"), ("1", "5")]
 
 
+def test_of_a_graph_too_large_the_edges_at_the_best_connected_are_read(bare):
+    pairs = [(1, 2), (3, 4), (4, 5), (4, 6), (2, 3), (6, 7)]
+    fill(bare, "edge", [{"a_id": a, "b_id": b, "last_seen": 0} for a, b in pairs])
+    fill(bare, "identity", [
+        {"identifier_id": n, "profile_id": "p", "present": n < 8} for n in range(1, 9)
+    ])  # fmt: skip
+    found = ask(bare, "stitching_graph", profile_id="p", most=3)
+    assert {(row["a"], row["b"]) for row in found} == {("3", "4"), ("4", "5"), ("4", "6")}
+    assert {row["edges"] for row in found} == {6}
+
+
 def test_no_cluster_is_known_of_a_profile_that_is_none(small):
     found = stitching.cluster(small, "p_none")
     assert (found.nodes, found.edges, found.kept_out, found.node_count) == ((), (), (), 0)
@@ -456,6 +518,7 @@ def test_a_made_up_place_is_refused(small, after):
         ("nobody", ("user_id", "nobody", State.UNKNOWN)),
         ("Nobody@Example.com", ("email", "nobody@example.com", State.UNKNOWN)),
         ("+49 40 7654321", ("phone", "+49407654321", State.UNKNOWN)),
+        ("1568237330.1767390837", ("client_id", "1568237330.1767390837", State.UNKNOWN)),
         ("1=.1", ("user_id", "1=.1", State.UNKNOWN)),
         ("p_000000000000000000000000", ("user_id", "p_000000000000000000000000", State.UNKNOWN)),
     ],
@@ -467,6 +530,20 @@ def test_an_identifier_is_found_as_people_type_it(small, rules, typed, expected)
     assert (found.profile_id is not None) == (state in {State.IN_PROFILE, State.GONE})
     known = state not in {State.UNKNOWN, State.BLOCKED, State.GONE}
     assert (found.first_seen is not None) == (found.last_seen is not None) == known
+
+
+def test_every_client_that_only_links_kept_out_know_is_found_by_its_bare_id(warehouse, platform):
+    query = """
+        select l.{0}_value as v from link as l left join client as c on c.client_key = l.{0}_value
+        where l.{0}_type = 'client_id' and c.client_key is null
+    """
+    for side in ("a", "b"):
+        keys = warehouse.query(query.format(side), {})["v"].to_list()
+        assert keys
+        for key in keys[:3]:
+            found = one(warehouse, platform.policy, key.split("/")[2])
+            assert (found.type, found.state) == ("client_id", State.KEPT_OUT)
+            assert found == one(warehouse, platform.policy, key)
 
 
 def test_nothing_typed_finds_nothing(small, rules):
