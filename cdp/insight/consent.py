@@ -59,7 +59,7 @@ def report(
             {**row, "first_at": _text(row["first_at"]), "last_at": _text(row["last_at"])}
             for row in decisions
         ],
-        "reachable": reachable(documents, policy),
+        "reachable": reachable(documents, policy, thorough=False),
     }
 
 
@@ -314,19 +314,24 @@ _ALIKE: Final = {"identifiers.email": "contact.email", "identifiers.phone": "con
 _WALKED: Final = 2_000
 
 
-def reachable(documents: DocumentStore, policy: Policy, most: int = 50) -> list[dict[str, Any]]:
+def reachable(
+    documents: DocumentStore, policy: Policy, most: int = 50, *, thorough: bool = True
+) -> list[dict[str, Any]]:
     """Return which fields the document store holds although the same document forbids them.
 
     Asks the store only, so it checks what was delivered whatever the warehouse says. Checked are
-    `REPRESENTATIVES`, and other fields for which the policy names a purpose of their own. Reads
-    the documents whose state does not permit; all of them only where some state nothing at all.
+    `REPRESENTATIVES`, and other fields for which the policy names a purpose of their own.
+
+    Args:
+        thorough: also look for documents that state nothing at all, which only others can have
+            written. Where there are such, this reads every document.
 
     Returns:
         A row a field and state that does not permit it, also where the count is 0: `path`,
         `purpose`, `state` (denied, unknown, or `unstated`: none of the three is in the document),
         `count` of profiles, and `ids` of up to *most*.
     """
-    unstated = {purpose: _unstated(documents, purpose) for purpose in policy.purposes}
+    unstated = {p: thorough and _unstated(documents, p) for p in policy.purposes}
     return [
         row
         for path in _checked(policy)
