@@ -47,6 +47,7 @@ class User:
     username: str
     name: str
     role: Role
+    since: str
 
     @property
     def is_admin(self) -> bool:
@@ -117,6 +118,17 @@ def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> 
         st.session_state[FLASH] = ("done", done)
 
 
+def actor(user: User) -> str:
+    """Return the username of *user*, whose session must not be over by now; for work elsewhere.
+
+    Raises:
+        NotPermitted: it is over.
+    """
+    if _user(platform().accounts.get(user.username), user.since) is None:
+        raise NotPermitted("Your session is over; sign in again.")
+    return user.username
+
+
 # --- sessions -------------------------------------------------------------------------------------
 
 
@@ -125,7 +137,7 @@ def _user(account: Account | None, since: str) -> User | None:
         return None
     if since <= account.signed_out_at:
         return None
-    return User(account.username, account.name, account.role)
+    return User(account.username, account.name, account.role, since)
 
 
 def _begin(account: Account, since: str) -> User | None:

@@ -1,8 +1,14 @@
-"""customer_explorer."""
+"""Customer Explorer: find people, filter them, and look at one of them."""
+
+from functools import partial
 
 import streamlit as st
 
 from cdp import auth
+from cdp.ui import profile_page
 
 user = auth.require()
-st.title("customer_explorer")
+if profile_id := st.query_params.get("profile"):
+    profile_page.draw(
+        profile_id, is_admin=user.is_admin, act=auth.act, actor=partial(auth.actor, user)
+    )

@@ -37,6 +37,15 @@ def warehouse() -> Warehouse | None:
     return None if version is None else _opened(version)
 
 
+def need_warehouse() -> Warehouse:
+    """Return what the last settled run published.
+
+    Raises:
+        CdpError: none has settled yet.
+    """
+    return warehouse() or platform().published()
+
+
 # Two states at most: the newest, and the one that a page still reads while a run publishes.
 @st.cache_resource(
     max_entries=2, ttl=timedelta(days=1), show_spinner=False, on_release=lambda held: held.close()

@@ -7,6 +7,7 @@ from typing import Final
 import streamlit as st
 
 from cdp.domain.access import mask
+from cdp.insight.person import Person
 from cdp.ui.app import platform
 
 NAMES: Final = {
@@ -24,12 +25,27 @@ Show = Callable[[str, str], str]
 """Returns a value of a type as the viewer may see it."""
 
 
-def masked(is_admin: bool, profile_id: str | None = None) -> Collection[str]:
-    """Return the types that are masked for the viewer, on the page of one profile or in a list."""
-    until = st.session_state.get(_REVEALED, {}).get(profile_id, 0.0)
-    if is_admin or until > time.time():
-        return ()
-    return platform().policy.access.masked
+def masked(is_admin: bool, found: Person | None = None) -> Collection[str]:
+    """Return the types that are masked for the viewer, in a list or on the page of one profile.
+
+    There, what the person's consent withholds from the document is masked for admins, too: the
+    warehouse knows it for joining, which is no reason to show it.
+    """
+    policy = platform().policy
+    hidden = frozenset[str]() if is_admin else frozenset(policy.access.masked)
+    if found is None:
+        return hidden
+    until = st.session_state.get(_REVEALED, {}).get(found.profile_id, 0.0)
+    return frozenset() if until > time.time() else hidden | withheld(found)
+
+
+def withheld(found: Person) -> frozenset[str]:
+    """Return the types that the person's consent withholds."""
+    policy = platform().policy
+    permitted = {told.purpose for told in found.consent if told.permits}
+    return frozenset(
+        name for name in NAMES if policy.purpose_of(f"identifiers.{name}") not in permitted
+    )
 
 
 def reveal(profile_id: str) -> None:
