@@ -30,7 +30,7 @@ with frame.told():
             ui.shape(report)
     if tabs[1].open:
         with tabs[1]:
-            ui.largest(report, warehouse, show)
+            ui.largest(report, warehouse, is_admin=user.is_admin)
     if tabs[2].open:
         with tabs[2]:
             ui.kept_out(report, warehouse, show)

@@ -21,13 +21,8 @@ FLASH: Final = "cdp.flash"
 def sidebar(name: str, role: str, sign_out_button: Callable[[], None]) -> None:
     """Draw what stands beside every page: the mark, and who is signed in."""
     st.logo("static/wordmark.svg", icon_image="static/logo.svg", size="large")
-    with (
-        st.sidebar,
-        st.container(
-            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-        ),
-    ):
-        st.caption(f"**{plain(name)}** · {role}", width="content")
+    with st.sidebar:
+        st.caption(f"Signed in as **{plain(name)}**, {role}")
         sign_out_button()
 
 

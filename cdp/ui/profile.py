@@ -422,16 +422,20 @@ def consents(found: Person) -> None:
     )
 
 
-def state_column() -> Any:
+def state_column(title: str = "State") -> Any:
     """Return the column of consent states, each a badge."""
     return st.column_config.MultiselectColumn(
-        "State", options=list(_STATE), color=[color for color, _ in _STATE.values()]
+        title, options=list(_STATE), color=[color for color, _ in _STATE.values()]
     )
 
 
 def consent_history(found: Person, version: str, show: Show) -> None:
     """Draw all that was said, the newest first."""
-    told = _history(version, found.profile_id)
+    history_table(_history(version, found.profile_id), show, key="consent_history")
+
+
+def history_table(told: Sequence[consent.Told], show: Show, key: str) -> None:
+    """Draw what was said of a person's consent."""
     if not told:
         st.caption("Nothing was ever said.")
         return
@@ -444,13 +448,13 @@ def consent_history(found: Person, version: str, show: Show) -> None:
                 "State": [one.state],
                 "Source": one.source,
                 "Kind": "decision" if one.explicit else "signal",
-                "In force": one.in_force,
+                "In force": "in force" if one.in_force else "",
                 "Identifier": f"{NAMES[one.type]} {show(one.type, one.value)}",
             }
             for one in told
         ],
         hide_index=True,
-        key="consent_history",
+        key=key,
         column_config={"State": state_column()},
         alt="Consent history",
     )

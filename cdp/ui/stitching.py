@@ -6,9 +6,9 @@ from typing import Any, Final
 import streamlit as st
 
 from cdp.domain.policy import Policy
-from cdp.insight import stitching
+from cdp.insight import person, stitching
 from cdp.insight.stitching import Identifier, Joined
-from cdp.ui import charts, frame, graph, words
+from cdp.ui import app, charts, frame, graph, masks, words
 from cdp.ui.frame import card, kpi
 from cdp.ui.masks import NAMES, Show
 from cdp.warehouse.port import Warehouse
@@ -114,7 +114,7 @@ def _sizes(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def largest(report: Report, warehouse: Warehouse, show: Show) -> None:
+def largest(report: Report, warehouse: Warehouse, *, is_admin: bool) -> None:
     """Draw the largest clusters, and the one that is chosen."""
     rows = report["clusters"]["largest"]
     left, right = st.columns([2, 3])
@@ -145,12 +145,15 @@ def largest(report: Report, warehouse: Warehouse, show: Show) -> None:
         if profile_id is None:
             frame.nothing("There is no cluster yet.")
         else:
-            of(warehouse, profile_id, show)
+            of(warehouse, profile_id, is_admin=is_admin)
 
 
-def of(warehouse: Warehouse, profile_id: str, show: Show) -> None:
+def of(warehouse: Warehouse, profile_id: str, *, is_admin: bool) -> None:
     """Draw one cluster with its evidence."""
     found = stitching.cluster(warehouse, profile_id)
+    platform = app.platform()
+    someone = person.person(platform.documents, platform.policy, profile_id)
+    show = masks.shower(masks.masked(is_admin, someone))
     with card("The cluster", _size_of(found)):
         if not found.nodes:
             st.info("No cluster has this profile id now; it may have been merged into another.")
