@@ -324,14 +324,14 @@ def reachable(
 
     Args:
         thorough: also look for documents that state nothing at all, which only others can have
-            written. Where there are such, this reads every document.
+            written. Where there are such, this reads every document; else `unstated` is left out.
 
     Returns:
         A row a field and state that does not permit it, also where the count is 0: `path`,
         `purpose`, `state` (denied, unknown, or `unstated`: none of the three is in the document),
         `count` of profiles, and `ids` of up to *most*.
     """
-    unstated = {p: thorough and _unstated(documents, p) for p in policy.purposes}
+    unstated = {p: _unstated(documents, p) if thorough else None for p in policy.purposes}
     return [
         row
         for path in _checked(policy)
@@ -357,7 +357,7 @@ def _unstated(documents: DocumentStore, purpose: str) -> bool:
 
 
 def _forbidden(
-    documents: DocumentStore, policy: Policy, path: str, unstated: bool, most: int
+    documents: DocumentStore, policy: Policy, path: str, unstated: bool | None, most: int
 ) -> Iterator[dict[str, Any]]:
     purpose = policy.purpose_of(path)
     state_path = _state_path(purpose)
@@ -374,7 +374,7 @@ def _forbidden(
             page = documents.page(PROFILES, where=where, order_by=state_path, limit=most)
             ids = [document.id for document in page.documents]
         yield _row(path, purpose, state, count, ids)
-    if silence_forbids:
+    if silence_forbids and unstated is not None:
         count, ids = 0, []
         if unstated:
             # No query asks for what is not there: it is the rest.
