@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     timezone: str = Field(
         default="UTC", description="The GA4 property's reporting time zone; days end in it."
     )
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+        default=None,
+        description="The GA4 property's currency, such as EUR; amounts are shown in it.",
+    )
     workers: int = Field(
         default=2, ge=1, le=64, description="Processes that ingest shards (embedded)."
     )
@@ -123,6 +127,7 @@ def _reason(error: Mapping[str, Any]) -> str:
 
 
 _TAKES: Final[Mapping[str, str]] = {
+    "currency": "set it to a code of three capital letters such as EUR, or unset it",
     "property": "set it to 1 to 64 letters, digits, - and _",
     "memory_limit": "set it to a number and MB or GB, such as 512MB or 1.5GB",
 }

@@ -53,7 +53,7 @@ def numbers(report: Report) -> None:
         )
         kpi(
             "Revenue in 7 days",
-            words.number(sum(revenue[-7:])),
+            words.money(sum(revenue[-7:]), 0),
             "Of purchases that people permitted to measure, each transaction once, in the "
             "property's currency.",
             delta=words.change(sum(revenue[-7:]), sum(revenue[-14:-7])),
@@ -140,13 +140,16 @@ def revenue(report: Report, span: int) -> None:
         "type": "bar",
         "x": days["day"],
         "y": days["revenue"],
-        "customdata": list(
-            zip(charts.spelled(days["day"]), map(words.number, days["purchases"]), strict=True)
-        ),
+        "customdata": [
+            [day, words.money(revenue), words.count(purchases, "purchase")]
+            for day, revenue, purchases in zip(
+                charts.spelled(days["day"]), days["revenue"], days["purchases"], strict=True
+            )
+        ],
         "marker": {"color": colors.series[4], "cornerradius": 2},
-        "hovertemplate": "%{customdata[0]}<br>%{y:,.2f}, %{customdata[1]} purchases<extra></extra>",
+        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}, %{customdata[2]}<extra></extra>",
     }
-    total = words.number(sum(days["revenue"]))
+    total = words.money(sum(days["revenue"]), 0)
     st.caption(f"{total} from {words.count(sum(days['purchases']), 'purchase')}")
     charts.show(
         [bars],

@@ -157,7 +157,7 @@ def numbers(found: Person, version: str | None, until: date) -> None:
         drawn(
             "Revenue",
             "revenue",
-            words.number(_number(ga4.get("revenue")), 2),
+            words.money(_number(ga4.get("revenue"))),
             "Of all purchases, each transaction once, in the property's currency.",
         )
         drawn(
@@ -250,7 +250,7 @@ def _lanes(line: person.Timeline, since: date, until: date, conceal: Callable[[s
             "y": [place.get(s["lane"], 0) for s in bought],
             "marker": {"symbol": "diamond", "size": 11, "opacity": 1, "color": colors.text},
             "customdata": [
-                [words.moment(s["bought_at"]), words.number(s["revenue"], 2)] for s in bought
+                [words.moment(s["bought_at"]), words.money(s["revenue"])] for s in bought
             ],
             "hovertemplate": "%{customdata[0]}<br>purchase of %{customdata[1]}<extra></extra>",
         }
@@ -332,7 +332,7 @@ def event_table(line: person.Timeline, conceal: Callable[[str], str], show: Show
                 "Page": conceal(event["page_title"] or event["page_location"] or ""),
                 "Source": event["source"] or "",
                 "Device": event["device"] or "",
-                "Revenue": words.number(event["revenue"], 2) if event["revenue"] else "",
+                "Revenue": words.money(event["revenue"]) if event["revenue"] else "",
                 "Client": show("client_id", event["client"]) if event["client"] else "",
             }
             for event in line.events[:_EVENTS_SHOWN]

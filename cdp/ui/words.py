@@ -8,7 +8,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime, format_timedelta
-from babel.numbers import format_compact_decimal, format_decimal, format_percent
+from babel.numbers import (
+    format_compact_decimal,
+    format_currency,
+    format_decimal,
+    format_percent,
+)
+
+from cdp.ui.app import platform
 
 NOTHING: Final = "—"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=@\"'/])")
@@ -46,6 +53,21 @@ def number(value: float | None, digits: int = 0) -> str:
 def short(value: float) -> str:
     """Return a number in few characters: 1.2K, 3M."""
     return str(format_compact_decimal(value, fraction_digits=1, locale=locale()))
+
+
+def money(value: float | None, digits: int = 2) -> str:
+    """Return an amount in the property's currency, or as a number where that is not known."""
+    currency = platform().settings.currency
+    if value is None or currency is None:
+        return number(value, digits)
+    pattern = "¤#,##0" + ("." + "0" * digits if digits else "")
+    if locale().currency_formats["standard"].pattern.startswith("#"):
+        pattern = pattern[1:] + "\xa0¤"
+    return str(
+        format_currency(
+            round(value, digits), currency, format=pattern, locale=locale(), currency_digits=False
+        )
+    )
 
 
 def percent(share: float | None, digits: int = 1) -> str:
