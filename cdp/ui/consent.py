@@ -21,7 +21,7 @@ def numbers(report: Report) -> None:
     """Draw the share of people who permit each purpose, and what must be 0."""
     conflicts = sum(row["profiles"] for row in report["conflicts"])
     unpermitted = sum(row["count"] for row in report["reachable"])
-    with st.grid(min_column_width=190, gap="small"):
+    with st.grid(len(report["states"]) + 2, min_column_width=155, gap="small"):
         for told in report["states"]:
             everybody = told["granted"] + told["denied"] + told["unknown"]
             share = words.share(told["permitted"], everybody)

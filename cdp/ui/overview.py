@@ -22,7 +22,7 @@ def numbers(report: Report) -> None:
     """Draw the row of figures."""
     days = report["days"]
     active, revenue = days["active_profiles"], days["revenue"]
-    with st.grid(min_column_width=215, gap="small"):
+    with st.grid(4, min_column_width=155, gap="small"):
         kpi(
             "Profiles",
             words.number(report["profiles"]),

@@ -153,7 +153,7 @@ def numbers(found: Person, version: str | None, until: date) -> None:
             chart_type=kind,
         )
 
-    with st.grid(min_column_width=200, gap="small"):
+    with st.grid(4, min_column_width=155, gap="small"):
         drawn(
             "Revenue",
             "revenue",

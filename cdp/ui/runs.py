@@ -135,7 +135,7 @@ def gantt(began: Sequence[Phase], key: str) -> None:
         alt="Duration of each phase of the run",
         key=key,
         xaxis={"visible": False, "range": [0, max(end * 1.14, 0.01)]},
-        yaxis={"autorange": "reversed"},
+        yaxis={"autorange": "reversed", "nticks": len(PHASES), "linecolor": "rgba(0,0,0,0)"},
     )
 
 
@@ -150,7 +150,7 @@ def listed(
             hide_index=True,
             on_select="rerun",
             selection_mode="single-row",
-            height=min(38 + 35 * len(history), 388),
+            height=min(37 + 35 * len(history), 388),
             column_config={
                 "State": st.column_config.MultiselectColumn(
                     options=list(STATES), color=[_TINTS[color] for color, _ in STATES.values()]

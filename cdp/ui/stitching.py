@@ -22,7 +22,7 @@ def numbers(report: Report) -> None:
     runs = report["changes"]["runs"]
     latest: Report = runs[0] if runs else {"merges": 0, "splits": 0}
     clusters, identifiers = report["clusters"], report["identifiers"]
-    with st.grid(min_column_width=190, gap="small"):
+    with st.grid(5, min_column_width=155, gap="small"):
         kpi(
             "Identifiers",
             words.number(identifiers["total"]),
@@ -92,6 +92,8 @@ def shape(report: Report) -> None:
 
 def _sizes(rows: Sequence[Mapping[str, Any]]) -> None:
     colors = charts.palette()
+    last = max((n for n, row in enumerate(rows) if row["clusters"]), default=0)
+    rows = rows[: max(last + 1, 6)]
     bars = {
         "type": "bar",
         "x": [row["size"] for row in rows],
