@@ -22,7 +22,7 @@ from cdp.domain.merge import Kind, Merge
 from cdp.domain.payload import timestamp
 from cdp.profiles.port import PROFILES, DocumentStore, Put
 
-BATCH: Final = 1_000
+BATCH: Final = 5_000  # as ingest has it
 SEED: Final = 7
 
 _SOURCES: Final = {
