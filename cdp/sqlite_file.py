@@ -90,7 +90,10 @@ class SqliteFile:
         try:
             return self._idle.pop()
         except IndexError:
-            return _open(self._path)
+            db = _open(self._path)
+            # What a statement over many rows may have to undo. Not for migrations: theirs is large.
+            db.execute("pragma temp_store = memory")
+            return db
 
     def _prepare(self) -> None:
         if not self._path.exists():

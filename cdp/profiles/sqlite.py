@@ -117,8 +117,13 @@ class SqliteDocuments(DocumentStore):
             check_id(write.id)
         version = _version()
         with self._file.writing() as db:
+            listed = {write.id for write in writes if write.collection == PROFILES}
+            if listed:
+                lists.remove(db, listed)
             for write, text in zip(writes, texts, strict=True):
                 _apply(db, write, text, version)
+            if listed:
+                lists.add(db, listed)
 
     def page(
         self,
@@ -200,8 +205,11 @@ class SqliteDocuments(DocumentStore):
                     else:
                         after[row.id] = document
                 outcomes.append(result)
+            if collection == PROFILES:
+                lists.remove(db, texts)
             db.executemany(_PUT, [(collection, key, version, text) for key, text in texts.items()])
             if collection == PROFILES:
+                lists.add(db, texts)
                 _index_identifiers(db, [(key, before.get(key), after[key]) for key in texts])
         return outcomes
 

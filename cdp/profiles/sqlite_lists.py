@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - our own names and checked paths are spelled into SQL; values never are
 """How pages and counts are read from SQLite.
 
-Profiles are listed from narrow tables, which triggers keep in step with their documents. `entry`
+Profiles are listed from narrow tables, kept in step with their documents. `entry`
 has a row for each profile, with its values at the ordered paths and its `facet`: a row for each
 combination of values at the filtered paths that occurs, with the number `n` of profiles that have
 it. A million profiles have some ten thousand facets: conditions on filtered paths are answered by
@@ -11,6 +11,7 @@ the page is known.
 Values are what `json_extract` gives; null where a document has none.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,7 @@ from cdp.profiles.port import ORDERED, PROFILES, Position, Where, check_path
 _FEW: Final = 100_000
 
 _BY_ID: Final = "sqlite_autoindex_document_1"  # SQLite's name for that of collection and id
-_TABLES: Final = ("entry", "facet")
-_TRIGGERS: Final = ("entry_insert", "entry_update", "entry_delete")
-_OWN: Final = {"number", "id", "key", "n", "facet"}
+_OWN: Final = {"number", "id", "facet", "key", "n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,101 +225,98 @@ def lacking(
     """
     for path in (*ordered, *filtered):
         check_path(path)
-    entry, facet = ([row[1] for row in db.execute(f"pragma table_info({t})")] for t in _TABLES)
-    if {*ordered} <= {*entry} and {*filtered} <= {*facet}:
+    had, had_filtered = _columns(db)
+    if {*ordered} <= {*had} and {*filtered} <= {*had_filtered}:
         return []
-    ordered = [*dict.fromkeys([*(name for name in entry if name not in _OWN), *ordered])]
-    filtered = [*dict.fromkeys([*(name for name in facet if name not in _OWN), *filtered])]
-    filtered = [path for path in filtered if path not in ordered]
+    ordered = [*dict.fromkeys([*had, *ordered])]
+    filtered = [*dict.fromkeys([*had_filtered, *filtered])]
+    columns = _list(ordered)
     return [
-        *(f"drop trigger if exists {name}" for name in _TRIGGERS),
-        *(f"drop table if exists {name}" for name in _TABLES),
-        *_tables(ordered, filtered),
-    ]
-
-
-def _tables(ordered: Sequence[str], filtered: Sequence[str]) -> list[str]:
-    columns = ", ".join(map(_column, ordered))
-    facets = ", ".join(map(_column, [*filtered, *ordered]))
-    own = f"where collection = '{PROFILES}'"
-    increment = _increment(ordered, filtered)
-    return [
-        # key: the values as JSON, and the types; null is equal to null in it.
-        f"""create table facet (
-              id integer primary key, key text not null unique, n integer not null, {facets}
-            )""",
+        "drop table if exists entry",
+        "drop table if exists facet",
         f"""create table entry (
               number integer primary key, id text not null, facet integer not null, {columns}
             )""",
-        f"""insert into facet (key, n, {facets})
-            select key, count(*), {facets} from (
-              select
-                {_key("body", ordered, filtered)} as key,
-                {_facet_values("body", ordered, filtered)}
-              from document {own}
-            ) group by key""",
-        f"""insert into entry (number, id, facet, {columns})
-            select d.number, d.id, f.id, {_values("d.body", ordered)}
-            from document as d join facet as f on f.key = {_key("d.body", ordered, filtered)}
-            {own}""",
+        # key: the values as JSON, and the types; unlike columns, it is unique also with nulls.
+        f"""create table facet (
+              id integer primary key, key text not null unique, n integer not null,
+              {_list([*filtered, *ordered])}
+            )""",
+        *_filling(ordered, filtered, ""),
         f'create index "{_index("facet")}" on entry (facet, {columns})',
         *(
             f'create index "{_index(path)}" on entry ({_column(path)}, id, facet, '
-            f"{', '.join(_column(other) for other in ordered if other != path)}) "
+            f"{_list(other for other in ordered if other != path)}) "
             f"where {_column(path)} is not null"
             for path in ordered
         ),
-        f"""create trigger entry_insert after insert on document
-            when new.collection = '{PROFILES}' begin
-              {increment};
-              insert into entry (number, id, facet, {columns})
-              select new.number, new.id, f.id, {_values("new.body", ordered)}
-              from facet as f where f.key = {_key("new.body", ordered, filtered)};
-            end""",
-        # One more before one less: mostly the new facet is the old one, and must not go.
-        f"""create trigger entry_update after update on document
-            when new.collection = '{PROFILES}' begin
-              {increment};
-              {_DECREMENT};
-              update entry set (facet, {columns}) = (
-                select f.id, {_values("new.body", ordered)}
-                from facet as f where f.key = {_key("new.body", ordered, filtered)}
-              ) where number = new.number;
-            end""",
-        f"""create trigger entry_delete after delete on document
-            when old.collection = '{PROFILES}' begin
-              {_DECREMENT};
-              delete from entry where number = old.number;
-            end""",
     ]
 
 
-# A combination that nobody has any more goes: others may have written anything into a document.
-_DECREMENT: Final = """
-    update facet set n = n - 1 where id = (select facet from entry where number = old.number);
-    delete from facet where id = (select facet from entry where number = old.number) and n = 0"""
-
-
-def _increment(ordered: Sequence[str], filtered: Sequence[str]) -> str:
-    return f"""insert into facet (key, n, {", ".join(map(_column, [*filtered, *ordered]))})
-        select
-          {_key("new.body", ordered, filtered)}, 1,
-          {_facet_values("new.body", ordered, filtered)}
-        where true on conflict (key) do update set n = n + 1"""
-
-
-def _key(body: str, ordered: Sequence[str], filtered: Sequence[str]) -> str:
-    paths = ", ".join(f"'$.{path}'" for path in filtered)
-    types = "||".join(f"substr(typeof({_extracted(path, body)}), 1, 1)" for path in ordered)
-    return f"json_extract({body}, {paths})||{types}"
-
-
-def _facet_values(body: str, ordered: Sequence[str], filtered: Sequence[str]) -> str:
-    return ", ".join(
-        [f"{_extracted(path, body)} as {_column(path)}" for path in filtered]
-        + [f"typeof({_extracted(path, body)}) as {_column(path)}" for path in ordered]
+def remove(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Take profiles off the lists, before they are written or deleted."""
+    among = (json.dumps([*ids]),)
+    db.execute(
+        f"""update facet set n = n - gone.many from (
+              select e.facet, count(*) as many
+              from document as d cross join entry as e on e.number = d.number
+              where d.collection = '{PROFILES}'{_AMONG} group by e.facet
+            ) as gone where id = gone.facet""",
+        among,
+    )
+    db.execute(
+        f"""delete from entry where number in (
+              select d.number from document as d where d.collection = '{PROFILES}'{_AMONG}
+            )""",
+        among,
     )
 
 
-def _values(body: str, ordered: Sequence[str]) -> str:
-    return ", ".join(_extracted(path, body) for path in ordered)
+def add(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """List profiles as they are stored now; they were removed before they were written."""
+    fresh, *others = _filling(*_columns(db), _AMONG)
+    db.execute(fresh, (json.dumps([*ids]),))
+    for statement in others:
+        db.execute(statement)
+    # A combination that nobody has any more: others may have written anything into a document.
+    db.execute("delete from facet where n = 0")
+
+
+_AMONG: Final = " and d.id in (select value from json_each(?))"
+
+
+def _filling(ordered: Sequence[str], filtered: Sequence[str], among: str) -> list[str]:
+    """Return the statements that list profiles, each read once; *among* narrows them."""
+    values = ", ".join(f"{_stored(path)} as {_column(path)}" for path in [*filtered, *ordered])
+    paths = ", ".join(f"'$.{path}'" for path in filtered)
+    types = [f"typeof({_column(path)})" for path in ordered]
+    key = " || ".join(f"substr({type_}, 1, 1)" for type_ in types)
+    return [
+        f"""create temp table fresh as
+            select *, filters || {key} as key
+            from (
+              select d.number, d.id, json_extract(d.body, {paths}) as filters, {values}
+              from document as d where d.collection = '{PROFILES}'{among}
+            )""",
+        f"""insert into facet (key, n, {_list([*filtered, *ordered])})
+            select key, count(*), {", ".join([_list(filtered), *types])}
+            from fresh where true group by key
+            on conflict (key) do update set n = n + excluded.n""",
+        f"""insert into entry (number, id, facet, {_list(ordered)})
+            select r.number, r.id, f.id, {", ".join(f"r.{_column(path)}" for path in ordered)}
+            from fresh as r join facet as f on f.key = r.key""",
+        "drop table fresh",
+    ]
+
+
+def _columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """Return the ordered and the filtered paths that the file has columns for."""
+    entry, facet = (
+        [row[1] for row in db.execute(f"pragma table_info({table})") if row[1] not in _OWN]
+        for table in ("entry", "facet")
+    )
+    return entry, [path for path in facet if path not in entry]
+
+
+def _list(paths: Iterable[str]) -> str:
+    return ", ".join(map(_column, paths))
