@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
@@ -25,18 +25,18 @@ class SqliteFile:
         path: the file; its folder is made, too.
         migrations: the statements that lead from each version to the next; an empty file has
             version 0. Never change one that was released.
-        indexes: name → statement; made where they are missing.
+        lacking: returns the statements that the file still needs besides, none where it has all.
     """
 
     def __init__(
         self,
         path: Path,
         migrations: Sequence[Sequence[str]],
-        indexes: Mapping[str, str] | None = None,
+        lacking: Callable[[sqlite3.Connection], Sequence[str]] = lambda _: (),
     ) -> None:
         self._path = path
         self._migrations = migrations
-        self._indexes = indexes or {}
+        self._lacking = lacking
         self._lock = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
         self._inherited: deque[sqlite3.Connection] | None = None
@@ -90,7 +90,10 @@ class SqliteFile:
         try:
             return self._idle.pop()
         except IndexError:
-            return _open(self._path)
+            db = _open(self._path)
+            # What a statement over many rows may have to undo. Not for migrations: theirs is large.
+            db.execute("pragma temp_store = memory")
+            return db
 
     def _prepare(self) -> None:
         if not self._path.exists():
@@ -103,8 +106,7 @@ class SqliteFile:
                     f"{self._path} has version {version}, this release reads up to "
                     f"{len(self._migrations)}; use the release that wrote it, or another folder"
                 )
-            names = {name for (name,) in db.execute("select name from sqlite_master")}
-            if version < len(self._migrations) or not names.issuperset(self._indexes):
+            if version < len(self._migrations) or self._lacking(db):
                 self._migrate(db)
         finally:
             db.close()
@@ -131,7 +133,7 @@ class SqliteFile:
         for statements in self._migrations[_version(db) :]:
             for statement in statements:
                 db.execute(statement)
-        for statement in self._indexes.values():
+        for statement in self._lacking(db):
             db.execute(statement)
         db.execute(f"pragma user_version = {len(self._migrations)}")
         db.execute("commit")

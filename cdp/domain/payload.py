@@ -27,6 +27,7 @@ IDENTIFIER_TYPES: Final = ("user_id", "email", "phone", "client_id")
 
 FIELDS: Final[Mapping[str, FieldType]] = {
     **{f"identifiers.{name}": FieldType.STRINGS for name in IDENTIFIER_TYPES},
+    "identifiers.count": FieldType.INTEGER,  # in all, not only those that the lists keep
     "contact.email": FieldType.STRING,
     "contact.email_valid": FieldType.BOOLEAN,
     "contact.phone": FieldType.STRING,

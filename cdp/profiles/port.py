@@ -22,7 +22,13 @@ MAX_DEPTH: Final = 20
 MAX_IN: Final = 30
 
 ORDERED: Final[Mapping[str, Sequence[str]]] = {
-    PROFILES: ("ga4.last_seen", "ga4.first_seen", "ga4.revenue", "ga4.sessions"),
+    PROFILES: (
+        "ga4.last_seen",
+        "ga4.first_seen",
+        "ga4.revenue",
+        "ga4.sessions",
+        "identifiers.count",
+    ),
     "audit": ("at",),
 }
 """Paths by which pages order and filter, by collection. Others work, and read every document."""

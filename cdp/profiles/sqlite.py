@@ -3,12 +3,13 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cdp.domain.merge import Merge, Outcome, merged, outcome
 from cdp.domain.payload import IDENTIFIER_TYPES
+from cdp.profiles import sqlite_lists as lists
 from cdp.profiles.port import (
     FILTERED,
     ORDERED,
@@ -49,13 +50,21 @@ _MIGRATIONS: Final = (
              primary key (value, type, profile_id)
            ) without rowid""",
     ),
+    (
+        # The number stays where a file is vacuumed: entries name their document by it.
+        """create table numbered (
+             number integer primary key,
+             collection text not null, id text not null,
+             version text not null, body text not null,
+             unique (collection, id)
+           )""",
+        """insert into numbered (collection, id, version, body)
+           select collection, id, version, body from document""",
+        "drop table document",  # and with it the indexes that it had a path
+        "alter table numbered rename to document",
+    ),
 )
 
-# Up to so many documents that meet a condition, reading and sorting them all is quicker than
-# walking the index of the order until enough of them were met.
-_FEW: Final = 2_000
-
-_PRIMARY: Final = "sqlite_autoindex_document_1"  # SQLite's name for that of the primary key
 _PUT: Final = """
     insert into document (collection, id, version, body) values (?, ?, ?, ?)
     on conflict do update set version = excluded.version, body = excluded.body"""
@@ -77,11 +86,14 @@ class SqliteDocuments(DocumentStore):
     """
 
     def __init__(self, path: Path, *, filtered: Sequence[str] = ()) -> None:
-        indexes = [_index(name, p, "id") for name, paths in ORDERED.items() for p in paths]
-        indexes += [_index(name, p) for name, paths in FILTERED.items() for p in paths]
-        indexes += [_index(PROFILES, path) for path in filtered]
-        self._indexes = dict(indexes)
-        self._file = SqliteFile(path, _MIGRATIONS, self._indexes)
+        self._filtered = frozenset([*FILTERED[PROFILES], *filtered])
+        self._indexes = {
+            f"{name}.{path}": _index(name, path)
+            for name, paths in ORDERED.items()
+            if name != PROFILES
+            for path in paths
+        }
+        self._file = SqliteFile(path, _MIGRATIONS, self._lacking)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -105,8 +117,13 @@ class SqliteDocuments(DocumentStore):
             check_id(write.id)
         version = _version()
         with self._file.writing() as db:
+            listed = {write.id for write in writes if write.collection == PROFILES}
+            if listed:
+                lists.remove(db, listed)
             for write, text in zip(writes, texts, strict=True):
                 _apply(db, write, text, version)
+            if listed:
+                lists.add(db, listed)
 
     def page(
         self,
@@ -122,36 +139,37 @@ class SqliteDocuments(DocumentStore):
         if order_by is not None:
             check_path(order_by)
         start = None if after is None else position(after, order_by, descending)
+        order = lists.Order(order_by, descending, start)
         with self._file.reading() as db:
-            index = self._best_index(db, collection, where, order_by)
-            terms, values = _terms(where)
-            ranges, order = _ranges(order_by, descending, start)
-            rows: list[tuple[str, str, str, Any]] = []
-            for beyond, bounds in ranges:
+            if collection == PROFILES:
+                source = lists.profiles(db, self._filtered, where, order)
+            else:
+                source = lists.documents(collection, where, order)
+            stretches, by = lists.stretches(source, order)
+            rows: list[tuple[str, Any]] = []
+            for beyond, bounds in stretches:
                 query = (
-                    f"select id, version, body, {_value(order_by) if order_by else 'null'} "  # noqa: S608
-                    f'from document indexed by "{index}" '
-                    f"where collection = '{collection}'{terms}{beyond} order by {order} limit ?"
+                    f"select {source.id}, {source.value or 'null'} {source.text}{beyond} "
+                    f"order by {by} limit ?"
                 )
                 missing = limit + 1 - len(rows)
-                rows += db.execute(query, (*values, *bounds, missing)).fetchall()
-        more = len(rows) > limit
-        last = Position(rows[limit - 1][0], rows[limit - 1][3]) if more else None
+                rows += db.execute(query, (*source.parameters, *bounds, missing)).fetchall()
+            ids = [key for key, _ in rows[:limit]]
+            stored = db.execute(_GET_MANY, (collection, json.dumps(ids))).fetchall()
+        found = {row[0]: _document(row) for row in stored}
+        last = Position(*rows[limit - 1]) if len(rows) > limit else None
         return Page(
-            [_document(row[:3]) for row in rows[:limit]],
-            cursor(last, order_by, descending) if last else None,
+            [found[key] for key in ids], cursor(last, order_by, descending) if last else None
         )
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
-        terms, values = _terms(where)
-        index = next((name for name, _ in self._usable(collection, where)), _PRIMARY)
-        query = (
-            f'select count(*) from document indexed by "{index}" '  # noqa: S608
-            f"where collection = '{collection}'{terms}"
-        )
         with self._file.reading() as db:
-            return int(db.execute(query, values).fetchone()[0])
+            if collection == PROFILES:
+                return lists.count(db, self._filtered, where)
+            source = lists.documents(collection, where, None)
+            query = f"select count(*) {source.text}"
+            return int(db.execute(query, source.parameters).fetchone()[0])
 
     def find(self, value: str, type: str | None = None) -> list[str]:
         check_type(type)
@@ -160,7 +178,7 @@ class SqliteDocuments(DocumentStore):
             found = {key for (key,) in db.execute(query, (value, type))}
             if type is None:
                 itself = f"""select id from document where collection = '{PROFILES}' and id = ?
-                    and coalesce({_value("sync.state")}, '') <> 'deleted'"""  # noqa: S608
+                    and coalesce(json_extract(body, '$.sync.state'), '') <> 'deleted'"""  # noqa: S608
                 found |= {key for (key,) in db.execute(itself, (value,))}
         return sorted(found)
 
@@ -187,37 +205,18 @@ class SqliteDocuments(DocumentStore):
                     else:
                         after[row.id] = document
                 outcomes.append(result)
+            if collection == PROFILES:
+                lists.remove(db, texts)
             db.executemany(_PUT, [(collection, key, version, text) for key, text in texts.items()])
             if collection == PROFILES:
+                lists.add(db, texts)
                 _index_identifiers(db, [(key, before.get(key), after[key]) for key in texts])
         return outcomes
 
-    def _usable(self, collection: str, where: Sequence[Where]) -> Iterator[tuple[str, Where]]:
-        """Yield the conditions that an index can answer, each with its name."""
-        for condition in where:
-            name = f"{collection}.{condition.path}"
-            if name in self._indexes and condition.op not in {"!=", "contains"}:
-                yield name, condition
-
-    def _best_index(
-        self,
-        db: sqlite3.Connection,
-        collection: str,
-        where: Sequence[Where],
-        order_by: str | None,
-    ) -> str:
-        """Return the index to walk: SQLite's planner keeps no statistics, and often sorts all."""
-        for name, condition in self._usable(collection, where):
-            term, values = _terms([condition])
-            query = (
-                f'select 1 from document indexed by "{name}" '  # noqa: S608
-                f"where collection = '{collection}'{term} limit ?"
-            )
-            met = f"select count(*) from ({query})"  # noqa: S608
-            if db.execute(met, (*values, _FEW)).fetchone()[0] < _FEW:
-                return name
-        ordered = f"{collection}.{order_by}"
-        return ordered if ordered in self._indexes else _PRIMARY
+    def _lacking(self, db: sqlite3.Connection) -> Sequence[str]:
+        names = {name for (name,) in db.execute("select name from sqlite_master")}
+        indexes = [text for name, text in self._indexes.items() if name not in names]
+        return [*indexes, *lists.lacking(db, ORDERED[PROFILES], sorted(self._filtered))]
 
 
 def _apply(db: sqlite3.Connection, write: Write, text: str | None, version: str) -> None:
@@ -277,72 +276,8 @@ def _version() -> str:
     return secrets.token_hex(8)
 
 
-def _json_path(path: str) -> str:
-    """Return SQLite's spelling of a dotted path; its parts need no quotes: see `check_path`."""
-    return f"'$.{path}'"
-
-
-def _value(path: str) -> str:
-    return f"json_extract(body, {_json_path(path)})"
-
-
-def _index(collection: str, path: str, *ties: str) -> tuple[str, str]:
-    check_path(path)
-    name = f"{collection}.{path}"
-    columns = ", ".join([_value(path), *ties])
-    return name, (
-        f'create index if not exists "{name}" on document ({columns}) '
+def _index(collection: str, path: str) -> str:
+    return (
+        f"create index \"{collection}.{path}\" on document (json_extract(body, '$.{path}'), id) "
         f"where collection = '{collection}'"
     )
-
-
-def _terms(where: Iterable[Where]) -> tuple[str, list[Any]]:
-    """Return SQL that holds where every condition does, and its values."""
-    terms: list[str] = []
-    values: list[Any] = []
-    for condition in where:
-        value = _value(condition.path)
-        path = _json_path(condition.path)
-        given = condition.value
-        if isinstance(given, list | tuple):
-            terms.append(f"{value} in ({', '.join('?' * len(given))})")
-            values += given
-            continue
-        values.append(given)
-        match condition.op:
-            case "contains":
-                items = f"select item.value from json_each(body, {path}) as item"  # noqa: S608
-                terms.append(f"json_type(body, {path}) = 'array' and ? in ({items})")
-            case "==":
-                terms.append(f"{value} = ?")
-            case op:
-                terms.append(f"{value} {op} ?")
-        # SQLite compares across types: every number comes before every text, and true is 1.
-        if isinstance(given, bool):
-            terms.append(f"json_type(body, {path}) in ('true', 'false')")
-        elif isinstance(given, str) and condition.op in {"<", "<="}:
-            terms.append(f"{value} >= ''")
-        elif not isinstance(given, str) and condition.op in {">", ">="}:
-            terms.append(f"{value} < ''")
-    return "".join(f" and {term}" for term in terms), values
-
-
-def _ranges(
-    order_by: str | None, descending: bool, start: Position | None
-) -> tuple[list[tuple[str, list[Any]]], str]:
-    """Return the ranges to read one after the other, each with its values, and the order.
-
-    What ties with the start is a range of its own, for then each range is one seek in the index.
-    """
-    direction, beyond = ("desc", "<") if descending else ("asc", ">")
-    after_id = f" and id {beyond} ?"
-    if order_by is None:
-        only: tuple[str, list[Any]] = (after_id, [start.id]) if start else ("", [])
-        return [only], f"id {direction}"
-    value = _value(order_by)
-    order = f"{value} {direction}, id {direction}"
-    if start is None:
-        # Minus infinity is below every number and every text: a document without a value, above.
-        return [(f" and {value} >= -9e999", [])], order
-    ties = (f" and {value} = ?{after_id}", [start.value, start.id])
-    return [ties, (f" and {value} {beyond} ?", [start.value])], order

@@ -3,7 +3,7 @@
 -- inputs:  permit, behaviour, profile_identifier
 -- params:  @may_<field> STRING: '|purpose|' that permits the field, by the policy
 -- output:  payload_hash STRING over all permitted fields and the consent itself;
---          has_fields BOOL: something besides consent is left
+--          has_fields BOOL: something besides consent and a number of identifiers is left
 create or replace table payload
 cluster by profile_id
 as
@@ -15,7 +15,8 @@ with permitted as (
       if(strpos(p.granted, @may_identifiers_user_id) > 0, i.user_id, null) as user_id,
       if(strpos(p.granted, @may_identifiers_email) > 0, i.email, null) as email,
       if(strpos(p.granted, @may_identifiers_phone) > 0, i.phone, null) as phone,
-      if(strpos(p.granted, @may_identifiers_client_id) > 0, i.client_id, null) as client_id
+      if(strpos(p.granted, @may_identifiers_client_id) > 0, i.client_id, null) as client_id,
+      if(strpos(p.granted, @may_identifiers_count) > 0, i.identifiers, null) as `count`
     ) as identifiers,
     struct(
       if(strpos(p.granted, @may_contact_email) > 0, i.last_email, null) as email,

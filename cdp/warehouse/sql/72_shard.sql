@@ -19,6 +19,7 @@ select
     if(p.identifiers.email[safe_offset(0)] is null, ['identifiers.email'], []),
     if(p.identifiers.phone[safe_offset(0)] is null, ['identifiers.phone'], []),
     if(p.identifiers.client_id[safe_offset(0)] is null, ['identifiers.client_id'], []),
+    if(p.identifiers.`count` is null, ['identifiers.count'], []),
     if(p.contact.email is null, ['contact.email'], []),
     if(p.contact.email_valid is null, ['contact.email_valid'], []),
     if(p.contact.phone is null, ['contact.phone'], []),
