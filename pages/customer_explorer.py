@@ -5,10 +5,11 @@ from functools import partial
 import streamlit as st
 
 from cdp import auth
-from cdp.ui import profile_page
+from cdp.ui import customers, profile_page
 
 user = auth.require()
+actor = partial(auth.actor, user)
 if profile_id := st.query_params.get("profile"):
-    profile_page.draw(
-        profile_id, is_admin=user.is_admin, act=auth.act, actor=partial(auth.actor, user)
-    )
+    profile_page.draw(profile_id, is_admin=user.is_admin, act=auth.act, actor=actor)
+else:
+    customers.draw(is_admin=user.is_admin, actor=actor)

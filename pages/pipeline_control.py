@@ -23,7 +23,7 @@ def start() -> None:
     if latest is None:
         st.write("This is the first refresh: it reads every day that is loaded.")
     else:
-        st.write(f"The newest run {latest.state} {words.ago(latest.started_at)}.")
+        st.write(f"The newest run began {words.ago(latest.started_at)}: {latest.state}.")
     days = st.columns(2)
     since = days[0].date_input("First day", value=None, key="since", help="Empty: from the start.")
     until = days[1].date_input("Last day", value=None, key="until", help="Empty: to the end.")
@@ -56,10 +56,10 @@ def cancel(run_id: str) -> None:
 
 
 @st.fragment(run_every="1s" if busy else None)
-def live(run_id: str) -> None:
-    """Follow the run until it has ended."""
+def live(run_id: str, state: str) -> None:
+    """Follow the run; when its state changes, the whole page is drawn anew."""
     run = insight.one(platform.executions, run_id)
-    if not run.active:
+    if run.state != state:
         st.rerun()
     with frame.card("Running now", f"Run {run.id}, started by {words.plain(run.by)}"):
         ui.progress(run, ui.phases(platform.executions, run.id))
@@ -86,6 +86,6 @@ if not user.is_admin:
 if newest is None:
     frame.nothing("No run yet. Load an export (`python -m cdp load ga4`), then start a refresh.")
 elif busy:
-    live(newest.id)
+    live(newest.id, newest.state)
 if history:
     ui.listed(history, platform.executions, platform.documents, platform.objects)

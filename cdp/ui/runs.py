@@ -150,7 +150,8 @@ def listed(
             hide_index=True,
             on_select="rerun",
             selection_mode="single-row",
-            height=min(37 + 35 * len(history), 388),
+            height="content" if len(history) <= 8 else 300,
+            placeholder=words.NOTHING,
             column_config={
                 "State": st.column_config.MultiselectColumn(
                     options=list(STATES), color=[_TINTS[color] for color, _ in STATES.values()]
@@ -171,7 +172,9 @@ def listed(
     if run is None:
         if asked:
             st.info("There is no such run among the newest 50.")
-        run = history[0]
+        run = next((run for run in history if not run.active), None)
+        if run is None:
+            return
     details(run, executions, documents, objects)
 
 
@@ -189,7 +192,7 @@ def details(
             f"took {words.duration(run.seconds)}"
         )
         if said := outcome(run):
-            (st.error if run.error else st.info)(words.plain(said))
+            (st.error if run.state == "failed" else st.info)(words.plain(said))
         steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
         with steps:
             gantt(phases(executions, run.id), key="gantt")

@@ -1,0 +1,365 @@
+"""The list of profiles: one search box, filters that live in the address, pages, an export."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any, Final
+
+import streamlit as st
+
+from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
+from cdp.governance import EXPORT_AT_MOST, MIN_REASON
+from cdp.insight import customers, person
+from cdp.insight.customers import Filters, Listing, Order
+from cdp.ui import app, frame, masks, words
+from cdp.ui.masks import NAMES, Show
+
+PAGE: Final = 50
+_ANY: Final = ""
+_FILTERS: Final = ("consent", "seen", "revenue", "sessions", "source", "country", "stitched")
+_ORDERS: Final[Mapping[str, str]] = {
+    Order.LAST_SEEN: "Last seen",
+    Order.REVENUE: "Revenue",
+    Order.SESSIONS: "Sessions",
+    Order.IDENTIFIERS: "Identifiers",
+    Order.FIRST_SEEN: "First seen",
+    Order.ID: "Everybody",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The list that the address names; `today` is the day that “seen in 7 days” ends at."""
+
+    filters: Filters
+    order: Order
+    today: date
+    total: int
+
+
+def draw(*, is_admin: bool, actor: Callable[[], str]) -> None:
+    """Draw the search, the filters and the page of the list that the address names."""
+    platform = app.platform()
+    query = st.query_params.to_dict()
+    filters = customers.from_query(query, platform.policy)
+    order = Order(query["order"]) if query.get("order") in set(Order) else Order.LAST_SEEN
+    today = _today()
+    show = masks.shower(masks.masked(is_admin))
+    total = customers.total(platform.documents, filters, order, today=today)
+    with frame.head("Customer Explorer", f"{words.count(total, 'profile')} in this list"):
+        if is_admin:
+            _export_button(View(filters, order, today, total), actor)
+    if _found(show):
+        return
+    _controls(filters, order, platform.policy)
+    for note in filters.ignored:
+        st.warning(words.plain(note), icon=":material/link_off:")
+    try:
+        after = query.get("after")
+        listing = customers.page(platform.documents, filters, order, after, PAGE, today=today)
+    except CdpError as error:
+        st.error(words.plain(error))
+        return
+    if not listing.rows:
+        _empty(query)
+        return
+    _table(listing, order, show)
+    _pager(listing, query, total)
+    missing = customers.without_value(platform.documents, filters, order, today=today)
+    if missing and order is not Order.ID:
+        st.caption(
+            f"{words.count(missing, 'more profile')} without a value for "
+            f"“{_ORDERS[order].lower()}”, mostly without consent to analytics: order by "
+            "“everybody” to see them."
+        )
+
+
+def _today() -> date:
+    """Return the day that “seen in 7 days” ends at: today, or the last one that was loaded."""
+    report = app.report("overview")
+    last = report["freshness"]["last_day"] if report else None
+    today = datetime.now(UTC).date()
+    return min(today, date.fromisoformat(last)) if last else today
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def _found(show: Show) -> bool:
+    """Draw the search box; True where its answer takes the place of the list."""
+    typed = st.text_input(
+        "Find anyone",
+        key="find",
+        type="search",
+        icon=":material/search:",
+        placeholder="E-mail, phone, user id, client id or profile id",
+        label_visibility="collapsed",
+    )
+    if not typed or not typed.strip():
+        return False
+    # What is typed stays out of the address: it may be somebody's e-mail address.
+    platform = app.platform()
+    ids = person.find(platform.documents, typed)
+    if len(ids) == 1:
+        open_profile(ids[0])
+    if not ids:
+        frame.nothing(
+            "Nobody has this identifier: it is unknown, or consent does not permit to keep it. "
+            "Identifiers are compared whole.",
+            "person_search",
+        )
+        return True
+    st.caption(f"{words.count(len(ids), 'profile')} with this identifier")
+    for profile_id in ids:
+        found = person.person(platform.documents, platform.policy, profile_id)
+        name = found.identifiers[0] if found.identifiers else None
+        st.page_link(
+            "pages/customer_explorer.py",
+            label=f"{words.plain(show(name.type, name.value)) if name else ''} {profile_id}",
+            icon=":material/person:",
+            query_params={"profile": profile_id},
+        )
+    return True
+
+
+def open_profile(profile_id: str) -> None:
+    """Go to the page of a profile."""
+    st.query_params.from_dict({"profile": profile_id})
+    st.rerun()
+
+
+# --- filters --------------------------------------------------------------------------------------
+
+
+def _controls(filters: Filters, order: Order, policy: Policy) -> None:
+    """Draw the filters as the address has them; a change changes the address."""
+    now = customers.to_query(filters)
+    report = app.report("overview")
+    with st.grid(4, min_column_width=160, gap="small"):
+        _multi("consent", "Consent", now, _pairs(policy))
+        _choice("seen", "Last seen", now, {"1d": "today or yesterday", **_days()})
+        _choice("revenue", "Revenue", now, {f"{n}-": f"{n} and more" for n in (1, 100, 500, 1000)})
+        _choice("sessions", "Sessions", now, {f"{n}-": f"{n} and more" for n in (2, 5, 10, 25)})
+        _choice("source", "Source", now, _top(report, "sources"), free=True)
+        _choice("country", "Country", now, _top(report, "countries"), free=True)
+        _choice("stitched", "Stitched", now, {"yes": "several identifiers", "no": "only one"})
+        _choice("order", "Order", {"order": order.value}, dict(_ORDERS), clear=False)
+
+
+def _pairs(policy: Policy) -> dict[str, str]:
+    return {
+        f"{purpose}:{state}": f"{purpose} {state}"
+        for purpose in policy.purposes
+        for state in customers.STATES
+    }
+
+
+def _days() -> dict[str, str]:
+    return {f"{n}d": f"in {n} days" for n in (7, 30, 90)}
+
+
+def _top(report: Mapping[str, Any] | None, name: str) -> dict[str, str]:
+    rows = report[name]["top"] if report else []
+    values = dict.fromkeys(row["value"] for row in rows if row["value"])
+    return {value: value for value in values}
+
+
+def _choice(
+    name: str,
+    title: str,
+    now: Mapping[str, str],
+    options: Mapping[str, str],
+    *,
+    free: bool = False,
+    clear: bool = True,
+) -> None:
+    """Draw a filter of one value.
+
+    Args:
+        now: the parameters of the address.
+        options: values as the address spells them, with their words.
+        free: other values may be typed.
+        clear: there need not be a value.
+    """
+    key = f"filter_{name}"
+    chosen = now.get(name)
+    known = dict(options)
+    if chosen and chosen not in known:
+        known[chosen] = chosen
+    st.session_state[key] = chosen
+    st.selectbox(
+        title,
+        list(known),
+        index=None if clear else 0,
+        key=key,
+        format_func=lambda value: known.get(value, value),
+        placeholder="Any",
+        accept_new_options=free,
+        on_change=_changed,
+        args=(name,),
+    )
+
+
+def _multi(name: str, title: str, now: Mapping[str, str], options: Mapping[str, str]) -> None:
+    key = f"filter_{name}"
+    st.session_state[key] = [pair for pair in now.get(name, "").split(",") if pair in options]
+    st.multiselect(
+        title,
+        list(options),
+        key=key,
+        format_func=lambda value: options[value],
+        placeholder="Any",
+        on_change=_changed,
+        args=(name,),
+    )
+
+
+def _changed(name: str) -> None:
+    """Write the chosen value into the address, and start at the list's first page."""
+    value = st.session_state[f"filter_{name}"]
+    text = ",".join(value) if isinstance(value, list) else value
+    for gone in ("after", "page", name):
+        st.query_params.pop(gone, None)
+    if text:
+        st.query_params[name] = text
+
+
+def _empty(query: Mapping[str, str]) -> None:
+    if any(query.get(name) for name in _FILTERS):
+        frame.nothing("Nobody meets all of these filters; take one away.", "filter_alt_off")
+        st.button("Clear filters", key="clear", on_click=st.query_params.clear)
+    elif app.report("overview") is None:
+        frame.not_refreshed()
+    else:
+        frame.nothing("There is no profile in this list; order by “everybody” to see all.")
+
+
+# --- the list -------------------------------------------------------------------------------------
+
+
+def _table(listing: Listing, order: Order, show: Show) -> None:
+    chosen = st.dataframe(
+        [
+            {
+                "Customer": _name(row, show),
+                "Identifiers": row.identifiers_count,
+                "Last seen": words.moment(row.last_seen),
+                "Sessions": row.sessions,
+                "Revenue": words.money(row.revenue),
+                "Source": row.source or "",
+                "Country": row.country or "",
+                "Permits": [name for name, state in row.consent.items() if state == "granted"],
+                "First seen": words.day(row.first_seen),
+                "State": "" if row.state == customers.LIVE else row.state,
+                "Profile": row.profile_id,
+            }
+            for row in listing.rows
+        ],
+        key=f"list_{order.value}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height=560,
+        placeholder=words.NOTHING,
+        column_config={
+            "Identifiers": st.column_config.NumberColumn(format="localized", width="small"),
+            "Sessions": st.column_config.NumberColumn(format="localized", width="small"),
+            "Revenue": st.column_config.TextColumn(alignment="right"),
+            "Permits": st.column_config.ListColumn(),
+        },
+        alt="Profiles; choose one to open it",
+    )
+    picked = chosen["selection"]["rows"]
+    if picked and picked[0] < len(listing.rows):
+        open_profile(listing.rows[picked[0]].profile_id)
+
+
+def _name(row: customers.Row, show: Show) -> str:
+    for kind in NAMES:
+        if values := row.identifiers.get(kind):
+            return show(kind, values[0])
+    return "no identifier"
+
+
+def _pager(listing: Listing, query: Mapping[str, str], total: int) -> None:
+    text = query.get("page", "1")
+    page = int(text) if text.isdecimal() and len(text) < 9 else 1
+    first = (page - 1) * PAGE + 1
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        last = first + len(listing.rows) - 1
+        st.caption(
+            f"{words.number(first)} to {words.number(last)} of {words.number(total)}",
+            width="content",
+        )
+        st.button(
+            "First page",
+            key="first",
+            icon=":material/first_page:",
+            disabled="after" not in query,
+            on_click=_turn,
+            args=(None, 1),
+        )
+        st.button(
+            "Next",
+            key="next",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            disabled=listing.cursor is None,
+            on_click=_turn,
+            args=(listing.cursor, page + 1),
+        )
+
+
+def _turn(after: str | None, page: int) -> None:
+    for gone in ("after", "page"):
+        st.query_params.pop(gone, None)
+    if after:
+        st.query_params["after"] = after
+        st.query_params["page"] = str(page)
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def _export_button(view: View, actor: Callable[[], str]) -> None:
+    if st.button("Export", key="export", icon=":material/download:", disabled=not view.total):
+        _export(view, actor)
+
+
+@st.dialog("Export this list?", icon=":material/download:")
+def _export(view: View, actor: Callable[[], str]) -> None:
+    """Ask for the reason, then hand over the file."""
+    rows = min(view.total, EXPORT_AT_MOST)
+    st.write(
+        f"{words.count(rows, 'profile')} as CSV, with identifiers. Your name, the filters and the "
+        "reason are kept in the audit log."
+    )
+    if view.total > rows:
+        st.warning(
+            f"The list has {words.number(view.total)}; the first {words.number(rows)} are taken."
+        )
+    reason = st.text_input("What are they for?", key="export_reason", max_chars=500)
+    st.download_button(
+        "Export",
+        data=partial(_file, view, rows, reason or "", actor),
+        file_name="profiles.csv",
+        mime="text/csv",
+        key="export_it",
+        type="primary",
+        on_click="ignore",
+        disabled=len(" ".join((reason or "").split())) < MIN_REASON,
+        help=f"Say why, in {MIN_REASON} characters or more.",
+    )
+
+
+def _file(view: View, rows: int, reason: str, actor: Callable[[], str]) -> bytes:
+    """Return the list as CSV, once the audit log has it."""
+    platform = app.platform()
+    told = customers.to_query(view.filters) | {"order": view.order.value}
+    platform.governance.export(actor(), told, rows, reason)
+    lines = customers.export(
+        platform.documents, view.filters, view.order, rows, (), today=view.today
+    )
+    return "".join(lines).encode()
