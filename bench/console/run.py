@@ -147,7 +147,7 @@ def prepare(home: Path, profiles: int) -> Platform:
         environ = {**os.environ, "CDP_HOME": str(home)}
         for command in (
             ["-m", "cdp", "demo"],
-            ["-m", "bench.console.profiles", "--home", str(home), "--profiles", str(profiles)],
+            ["-m", "bench.console.profiles", "--profiles", str(profiles)],
         ):
             subprocess.run([sys.executable, *command], cwd=ROOT, env=environ, check=True)
         (home / "prepared").touch()

@@ -14,7 +14,17 @@ from cdp.warehouse.port import Warehouse
 @st.cache_resource(show_spinner=False)
 def platform() -> Platform:
     """Return the deployment that the settings describe."""
-    return build(Settings.load())
+    settings = Settings.load()
+    _shown["currency"] = settings.currency
+    return build(settings)
+
+
+_shown: dict[str, str | None] = {}  # what tables ask for in every cell, without a cache's price
+
+
+def currency() -> str | None:
+    """Return the property's currency; None where it is not configured."""
+    return _shown.get("currency")
 
 
 def takes_pages_for_itself() -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,7 +16,7 @@ from babel.numbers import (
     format_percent,
 )
 
-from cdp.ui.app import platform
+from cdp.ui import app
 
 NOTHING: Final = "—"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=@\"'/])")
@@ -28,16 +29,26 @@ def plain(text: object) -> str:
 
 def locale() -> Locale:
     """Return the viewer's locale; English where the browser's is none that is known."""
+    return _locale(str(st.context.locale or "en"))
+
+
+@lru_cache(maxsize=64)
+def _locale(name: str) -> Locale:
     try:
-        return Locale.parse(str(st.context.locale or "en").replace("-", "_"))
+        return Locale.parse(name.replace("-", "_"))
     except (UnknownLocaleError, ValueError):
         return Locale("en")
 
 
 def zone() -> ZoneInfo:
     """Return the viewer's time zone; UTC where the browser does not tell."""
+    return _zone(str(st.context.timezone or "UTC"))
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(str(st.context.timezone or "UTC"))
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
 
@@ -57,17 +68,22 @@ def short(value: float) -> str:
 
 def money(value: float | None, digits: int = 2) -> str:
     """Return an amount in the property's currency, or as a number where that is not known."""
-    currency = platform().settings.currency
+    currency = app.currency()
     if value is None or currency is None:
         return number(value, digits)
-    pattern = "¤#,##0" + ("." + "0" * digits if digits else "")
-    if locale().currency_formats["standard"].pattern.startswith("#"):
-        pattern = pattern[1:] + "\xa0¤"
+    pattern = _money_pattern(locale(), digits)
+    amount = round(value, digits)
     return str(
-        format_currency(
-            round(value, digits), currency, format=pattern, locale=locale(), currency_digits=False
-        )
+        format_currency(amount, currency, format=pattern, locale=locale(), currency_digits=False)
     )
+
+
+@lru_cache(maxsize=256)
+def _money_pattern(of: Locale, digits: int) -> str:
+    """Return the locale's pattern of amounts with that many digits; it says where the sign is."""
+    amount = "#,##0" + ("." + "0" * digits if digits else "")
+    before = of.currency_formats["standard"].pattern.startswith("¤")
+    return f"¤{amount}" if before else f"{amount}\xa0¤"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
