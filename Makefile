@@ -1,14 +1,16 @@
-# make demo: generate a GA4-shaped property, refresh it, show what came out.  make test: every test.
+# make demo: generate a GA4-shaped property, refresh it, serve the console.  make test: every test.
 
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 JOBS ?= auto
+PORT ?= 8501
 
 .PHONY: demo test check format clean
 
 demo: $(VENV)/.runs
 	@$(RUN) -m cdp demo
+	@$(RUN) -m cdp serve --port $(PORT)
 
 test: $(VENV)/.tests
 	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup

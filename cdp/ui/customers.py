@@ -331,6 +331,7 @@ def _export_button(view: View, actor: Callable[[], str]) -> None:
 @st.dialog("Export this list?", icon=":material/download:")
 def _export(view: View, actor: Callable[[], str]) -> None:
     """Ask for the reason, then hand over the file."""
+    frame.still_signed_in(actor)
     rows = min(view.total, EXPORT_AT_MOST)
     st.write(
         f"{words.count(rows, 'profile')} as CSV, with identifiers. Your name, the filters and the "

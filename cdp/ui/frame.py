@@ -114,6 +114,18 @@ def nothing(words: str, icon: str = "inbox") -> None:
         st.space("small")
 
 
+def still_signed_in(actor: Callable[[], str]) -> None:
+    """Draw the whole page anew where the session is over; the first line of every dialog.
+
+    Args:
+        actor: see `cdp.auth.actor`.
+    """
+    try:
+        actor()
+    except CdpError:
+        st.rerun()
+
+
 def not_refreshed() -> None:
     """Say that no refresh has settled yet, and what to do."""
     nothing(

@@ -81,7 +81,7 @@ def _actions(
             help="Shows e-mail, phone and ids whole, for a quarter of an hour.",
         )
         if asked:
-            _reveal(found.profile_id, act)
+            _reveal(found.profile_id, act, actor)
     st.download_button(
         "Download",
         data=partial(_document, found.profile_id, shown, actor, whole=not masked),
@@ -94,8 +94,9 @@ def _actions(
 
 
 @st.dialog("Reveal identifiers?", icon=":material/visibility:")
-def _reveal(profile_id: str, act: Act) -> None:
+def _reveal(profile_id: str, act: Act, actor: Callable[[], str]) -> None:
     """Ask for the reason."""
+    frame.still_signed_in(actor)
     st.write("Your name, this profile and the reason are kept in the audit log.")
     reason = st.text_input("Why do you need them?", key="reason", max_chars=500)
     done = st.button(
