@@ -683,7 +683,10 @@ def list_users(platform: Platform, as_json: bool) -> None:
 def _password(from_stdin: bool) -> str:
     """Return a password that was typed twice, or the first line of standard input."""
     if from_stdin:
-        return sys.stdin.readline().rstrip("\n")
+        given = sys.stdin.readline().rstrip("\r\n")
+        if not given:
+            raise CdpError("standard input holds no password in its first line")
+        return given
     if not sys.stdin.isatty():
         raise CdpError("there is no terminal to ask for the password; use --password-stdin")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -45,7 +45,8 @@ class AccountError(CdpError):
 class Account:
     """Somebody who may sign in; `password` is a bcrypt hash, None where only a provider vouches.
 
-    A role that this release does not know is none. Sessions that began before `signed_out_at` are over.
+    A role that this release does not know is none. Sessions that began before `signed_out_at` are
+    over.
     """
 
     username: str

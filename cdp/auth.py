@@ -5,6 +5,7 @@ reads the account again. The cookie only carries a session over a reload.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,11 +14,11 @@ import bcrypt
 import jwt
 import streamlit as st
 from extra_streamlit_components import CookieManager
-from streamlit.errors import StreamlitSecretNotFoundError
+from streamlit.errors import StreamlitAPIException, StreamlitSecretNotFoundError
 from streamlit_authenticator.controllers import AuthenticationController
 
 from cdp.accounts import MAX_PASSWORD_BYTES, Account
-from cdp.domain.access import NotPermitted, Role
+from cdp.domain.access import Role
 from cdp.domain.errors import CdpError
 from cdp.domain.payload import timestamp
 from cdp.governance import permits
@@ -31,6 +32,7 @@ _USERNAME: Final = "cdp.username"
 _SINCE: Final = "cdp.signed_in_at"
 _TOKEN: Final = "cdp.token"  # noqa: S105 - the name of what holds it
 _LEFT: Final = "cdp.signed_out"
+_OVER: Final = "cdp.over"
 _ROUTED: Final = "cdp.routed"
 _WRONG: Final = (
     "That did not work: the username or the password is wrong, or the account is locked after too "
@@ -55,7 +57,12 @@ class User:
 
 def sign_in() -> User | None:
     """Return who is signed in, or draw the form and return None."""
-    user = current_user() or _from_cookie() or _from_provider()
+    user = current_user()
+    if user is None and _USERNAME in st.session_state:
+        # It ended elsewhere. Nothing of it is left to whoever signs in here next.
+        st.session_state.clear()
+        st.session_state[_OVER] = True
+    user = user or _from_cookie() or _from_provider()
     if user is None:
         user = _form()
     elif token := st.session_state.get(_TOKEN):
@@ -71,12 +78,16 @@ def routed() -> None:
 def require(role: Role = Role.MARKETER) -> User:
     """Return who is signed in; the first line of every page, for nothing else guards it.
 
-    Stops the page for a visitor, and for a role that does not suffice.
+    Stops the page for a visitor, and for a role that does not suffice. Fragments and dialogs run
+    without their page, and begin with it, too.
     """
-    if not st.session_state.get(_ROUTED):
-        st.switch_page("Home.py")
-    user = current_user()
+    at_home = st.session_state.get(_ROUTED)
+    user = current_user() if at_home else None
     if user is None:
+        if at_home:
+            st.rerun()  # the session ended while the page was open; Home.py draws the form
+        with suppress(StreamlitAPIException):  # no Home.py: the server was told to run this page
+            st.switch_page("Home.py")
         st.error("Sign in first.", icon=":material/lock:")
         st.stop()
     if role is Role.ADMIN and not user.is_admin:
@@ -106,10 +117,12 @@ def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> 
     No page's guard runs before a callback: a session that is over acts no more, and the action
     reads the role itself. How it went is shown by the page's head.
     """
+    user = current_user()
+    if user is None:
+        if username := st.session_state.get(_USERNAME):
+            platform().governance.session_over(username)
+        return
     try:
-        user = current_user()
-        if user is None:
-            raise NotPermitted("Your session is over; sign in again.")
         action(user.username, *args, **more)
     except CdpError as error:
         st.session_state[FLASH] = ("error", str(error))
@@ -131,14 +144,15 @@ def _user(account: Account | None, since: str) -> User | None:
 def _begin(account: Account, since: str) -> User | None:
     st.session_state[_USERNAME] = account.username
     st.session_state[_SINCE] = since
-    st.session_state.pop(_LEFT, None)
+    for how in (_LEFT, _OVER):
+        st.session_state.pop(how, None)
     return _user(account, since)
 
 
 def _sign_out() -> None:
-    username = st.session_state.get(_USERNAME)
-    if username:
-        platform().governance.sign_out(username)
+    user = current_user()
+    if user is not None:  # a session that is over does not end those that began since
+        platform().governance.sign_out(user.username)
     st.session_state.clear()
     st.session_state[_LEFT] = True
 
@@ -220,6 +234,8 @@ def _form() -> User | None:
             st.subheader("Sign in to Composable CDP", anchor=False)
             if st.session_state.get(_LEFT):
                 st.info("You are signed out, here and everywhere else.")
+            elif st.session_state.get(_OVER):
+                st.info("Your session is over: you signed out elsewhere, or the account changed.")
             if _provider():
                 st.button(
                     "Continue with single sign-on",
