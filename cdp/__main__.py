@@ -547,7 +547,7 @@ def policy(platform: Platform, as_json: bool) -> None:
 # --- the console ----------------------------------------------------------------------------------
 
 
-@cdp.command(context_settings={"ignore_unknown_options": True})
+@cdp.command()
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
 @with_platform

@@ -7,12 +7,20 @@ import pytest
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.app_test import TMP_DIR
 
 from cdp.domain.access import Role
 from cdp.platform import Platform, build
 from cdp.settings import Settings
 from tests.pages.support import ACCOUNTS, Served, fill, inside, visit
 from tests.people import PASSWORD, add
+
+
+@pytest.fixture(scope="session", autouse=True)
+def streamlits_folder() -> Iterator[None]:
+    """Remove the folder that AppTest makes for scripts when it is imported, and leaves behind."""
+    yield
+    TMP_DIR.cleanup()
 
 
 @pytest.fixture(autouse=True)
