@@ -13,7 +13,6 @@ from typing import Any, Final
 import bcrypt
 import jwt
 import streamlit as st
-from extra_streamlit_components import CookieManager
 from streamlit.errors import StreamlitAPIException, StreamlitSecretNotFoundError
 from streamlit_authenticator.controllers import AuthenticationController
 
@@ -177,15 +176,14 @@ def _from_cookie() -> User | None:
 
 
 def _set_cookie(text: str, lasts: timedelta) -> None:
-    manager = CookieManager(key="cookies")
-    manager.set(
-        COOKIE,
-        text,
-        key="set_cookie",
-        max_age=lasts.total_seconds(),
-        secure=str(st.context.url or "").startswith("https:"),
-        same_site="strict",
-    )
+    """Have the browser keep *text*, a token of ours or nothing, for so long.
+
+    By a script of one line: a component would run the page again, and close a dialog that was
+    opened meanwhile.
+    """
+    secure = "; Secure" if str(st.context.url or "").startswith("https:") else ""
+    kept = f"{COOKIE}={text}; Path=/; Max-Age={lasts.total_seconds():.0f}; SameSite=Strict{secure}"
+    st.html(f"<script>document.cookie = {kept!r}</script>", unsafe_allow_javascript=True)
 
 
 # --- an identity provider -------------------------------------------------------------------------
