@@ -61,12 +61,7 @@ def sign_in() -> User | None:
         # It ended elsewhere. Nothing of it is left to whoever signs in here next.
         st.session_state.clear()
         st.session_state[_OVER] = True
-    user = user or _from_cookie() or _from_provider()
-    if user is None:
-        user = _form()
-    elif token := st.session_state.get(_TOKEN):
-        _set_cookie(token, LASTS)  # drawn as long as the session lasts: it takes a moment to act
-    return user
+    return user or _from_cookie() or _from_provider() or _form()
 
 
 def routed() -> None:
@@ -106,8 +101,11 @@ def current_user() -> User | None:
 
 
 def sign_out_button() -> None:
-    """Draw the button that ends every session of the account."""
-    st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=_sign_out)
+    """Draw the button that ends every session of the account, and what keeps the cookie."""
+    with st.container(gap=None, width="content"):
+        st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=_sign_out)
+        if token := st.session_state.get(_TOKEN):
+            _set_cookie(token, LASTS)
 
 
 def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> None:
@@ -222,8 +220,6 @@ def _from_provider() -> User | None:
 
 
 def _form() -> User | None:
-    if st.session_state.get(_LEFT):
-        _set_cookie("", timedelta(0))
     slot = st.empty()
     with slot.container(horizontal_alignment="center"):
         st.space("large")
@@ -244,6 +240,8 @@ def _form() -> User | None:
                     on_click=st.login,
                 )
             account = _password_form()
+        if st.session_state.get(_LEFT):
+            _set_cookie("", timedelta(0))
     if account is None:
         return None
     slot.empty()
@@ -255,7 +253,6 @@ def _form() -> User | None:
         algorithm="HS256",
     )
     st.session_state[_TOKEN] = token
-    _set_cookie(token, LASTS)
     platform().governance.signed_in(account.username, "password")
     return _begin(account, since)
 
