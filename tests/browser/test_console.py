@@ -24,7 +24,7 @@ from tests.browser.support import (
     sign_out_button,
 )
 from tests.e2e.support import Cdp
-from tests.people import PASSWORD, add, audited
+from tests.people import PASSWORD, add, audited, change
 from tests.waiting import wait
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -298,3 +298,17 @@ def test_of_two_admins_who_decide_at_once_the_second_is_told(
     held.execute("rollback")
     assert wait(generated.platform.executions, run_id).state is State.SUCCEEDED
     expect(heading(second, "Running now")).to_have_count(0)
+
+
+def test_a_page_that_follows_a_run_goes_as_soon_as_its_session_is_over(
+    visitors: Visitors, generated: Cdp, held: sqlite3.Connection
+) -> None:
+    platform = generated.platform
+    run_id = platform.start_refresh({"full": True}, by="somebody")
+    page = visitors.signed_in("max", "/pipeline")
+    expect(heading(page, "Running now")).to_be_visible()
+    change(platform.documents, "max", name="Max")
+    expect(page.get_by_text("Your session is over")).to_be_visible()
+    expect(heading(page, "Running now")).to_have_count(0)
+    held.execute("rollback")
+    assert wait(platform.executions, run_id).state is State.SUCCEEDED
