@@ -541,7 +541,7 @@ def policy(platform: Platform, as_json: bool) -> None:
 # --- the console ----------------------------------------------------------------------------------
 
 
-@cdp.command(context_settings={"ignore_unknown_options": True})
+@cdp.command()
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
 @with_platform
@@ -677,7 +677,10 @@ def list_users(platform: Platform, as_json: bool) -> None:
 def _password(from_stdin: bool) -> str:
     """Return a password that was typed twice, or the first line of standard input."""
     if from_stdin:
-        return sys.stdin.readline().rstrip("\n")
+        given = sys.stdin.readline().rstrip("\r\n")
+        if not given:
+            raise CdpError("standard input holds no password in its first line")
+        return given
     if not sys.stdin.isatty():
         raise CdpError("there is no terminal to ask for the password; use --password-stdin")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
@@ -805,7 +808,7 @@ def demo(platform: Platform, people: int, days: int) -> None:
 
 def _first_accounts(platform: Platform) -> None:
     """Make an admin and a marketer where nobody can sign in yet; print their passwords once."""
-    if platform.accounts.all():
+    if platform.accounts.exist():
         return
     made = {role: secrets.token_urlsafe(12) for role in (Role.ADMIN, Role.MARKETER)}
     file = platform.settings.home / "first-passwords.txt"

@@ -45,7 +45,8 @@ class AccountError(CdpError):
 class Account:
     """Somebody who may sign in; `password` is a bcrypt hash, None where only a provider vouches.
 
-    Sessions that began before `signed_out_at` are over.
+    A role that this release does not know is none. Sessions that began before `signed_out_at` are
+    over.
     """
 
     username: str
@@ -62,7 +63,7 @@ class Account:
         return cls(
             document.id,
             name=body["name"],
-            role=Role(body["role"]) if body["role"] else None,
+            role=next((role for role in Role if role == body["role"]), None),
             email=body["email"],
             password=body["password"],
             disabled=body["disabled"],
@@ -101,9 +102,18 @@ class Accounts:
 
     def of_email(self, email: str) -> Account | None:
         """Return the account with this e-mail address; None where none has it, or several."""
-        same = [Where("email", "==", email.strip().lower())]
-        found = self._documents.page(USERS, where=same, limit=2).documents
-        return Account.of(found[0]) if len(found) == 1 else None
+        found = self._claiming(_address(email))
+        return found[0] if len(found) == 1 else None
+
+    def _claiming(self, address: str) -> list[Account]:
+        if not address:
+            return []
+        same = [Where("email", "==", address)]
+        return [Account.of(d) for d in self._documents.page(USERS, where=same, limit=2).documents]
+
+    def exist(self) -> bool:
+        """Whether there is any account."""
+        return bool(self._documents.page(USERS, limit=1).documents)
 
     def all(self) -> list[Account]:
         """Return every account, by username."""
@@ -133,18 +143,16 @@ class Accounts:
             )
         if self.get(username) is not None:
             raise AccountError(f"there is an account {username!r} already; `user list` shows it")
-        if not password and not email:
+        address = _address(email or "")
+        if not password and not address:
             raise AccountError("an account needs a password, or an e-mail address to sign in by")
-        address = email.strip().lower() if email else None
         if address and not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
             raise AccountError(f"{email!r} is not an e-mail address")
-        if address and self.of_email(address):
+        if self._claiming(address):
             raise AccountError("another account has this e-mail address")
         account = Account(
-            username, name.strip() or username, role, address, self.hash(password or "")
+            username, name.strip() or username, role, address or None, self.hash(password or "")
         )
-        if not password:
-            account = replace(account, password=None)
         return [Create(USERS, username, _body(account))]
 
     def changed(self, username: str, **more: Any) -> list[Write]:
@@ -217,6 +225,10 @@ class Accounts:
     def succeeded(self, username: str) -> None:
         """Forget the attempts of somebody who signed in."""
         self._documents.commit([Delete(_ATTEMPTS, username)])
+
+
+def _address(email: str) -> str:
+    return email.strip().lower()
 
 
 def _body(account: Account) -> dict[str, Any]:

@@ -5,6 +5,7 @@ reads the account again. The cookie only carries a session over a reload.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,12 +13,11 @@ from typing import Any, Final
 import bcrypt
 import jwt
 import streamlit as st
-from extra_streamlit_components import CookieManager
-from streamlit.errors import StreamlitSecretNotFoundError
+from streamlit.errors import StreamlitAPIException, StreamlitSecretNotFoundError
 from streamlit_authenticator.controllers import AuthenticationController
 
 from cdp.accounts import MAX_PASSWORD_BYTES, Account
-from cdp.domain.access import NotPermitted, Role
+from cdp.domain.access import Role
 from cdp.domain.errors import CdpError
 from cdp.domain.payload import timestamp
 from cdp.governance import permits
@@ -31,6 +31,7 @@ _USERNAME: Final = "cdp.username"
 _SINCE: Final = "cdp.signed_in_at"
 _TOKEN: Final = "cdp.token"  # noqa: S105 - the name of what holds it
 _LEFT: Final = "cdp.signed_out"
+_OVER: Final = "cdp.over"
 _ROUTED: Final = "cdp.routed"
 _WRONG: Final = (
     "That did not work: the username or the password is wrong, or the account is locked after too "
@@ -56,12 +57,12 @@ class User:
 
 def sign_in() -> User | None:
     """Return who is signed in, or draw the form and return None."""
-    user = current_user() or _from_cookie() or _from_provider()
-    if user is None:
-        user = _form()
-    elif token := st.session_state.get(_TOKEN):
-        _set_cookie(token, LASTS)  # drawn as long as the session lasts: it takes a moment to act
-    return user
+    user = current_user()
+    if user is None and _USERNAME in st.session_state:
+        # It ended elsewhere. Nothing of it is left to whoever signs in here next.
+        st.session_state.clear()
+        st.session_state[_OVER] = True
+    return user or _from_cookie() or _from_provider() or _form()
 
 
 def routed() -> None:
@@ -72,12 +73,16 @@ def routed() -> None:
 def require(role: Role = Role.MARKETER) -> User:
     """Return who is signed in; the first line of every page, for nothing else guards it.
 
-    Stops the page for a visitor, and for a role that does not suffice.
+    Stops the page for a visitor, and for a role that does not suffice. Fragments and dialogs run
+    without their page, and begin with it, too.
     """
-    if not st.session_state.get(_ROUTED):
-        st.switch_page("Home.py")
-    user = current_user()
+    at_home = st.session_state.get(_ROUTED)
+    user = current_user() if at_home else None
     if user is None:
+        if at_home:
+            st.rerun()  # the session ended while the page was open; Home.py draws the form
+        with suppress(StreamlitAPIException):  # no Home.py: the server was told to run this page
+            st.switch_page("Home.py")
         st.error("Sign in first.", icon=":material/lock:")
         st.stop()
     if role is Role.ADMIN and not user.is_admin:
@@ -97,8 +102,11 @@ def current_user() -> User | None:
 
 
 def sign_out_button() -> None:
-    """Draw the button that ends every session of the account."""
-    st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=_sign_out)
+    """Draw the button that ends every session of the account, and what keeps the cookie."""
+    with st.container(gap=None, width="content"):
+        st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=_sign_out)
+        if token := st.session_state.get(_TOKEN):
+            _set_cookie(token, LASTS)
 
 
 def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> None:
@@ -107,10 +115,12 @@ def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> 
     No page's guard runs before a callback: a session that is over acts no more, and the action
     reads the role itself. How it went is shown by the page's head.
     """
+    user = current_user()
+    if user is None:
+        if username := st.session_state.get(_USERNAME):
+            platform().governance.session_over(username)
+        return
     try:
-        user = current_user()
-        if user is None:
-            raise NotPermitted("Your session is over; sign in again.")
         action(user.username, *args, **more)
     except CdpError as error:
         st.session_state[FLASH] = ("error", str(error))
@@ -143,14 +153,15 @@ def _user(account: Account | None, since: str) -> User | None:
 def _begin(account: Account, since: str) -> User | None:
     st.session_state[_USERNAME] = account.username
     st.session_state[_SINCE] = since
-    st.session_state.pop(_LEFT, None)
+    for how in (_LEFT, _OVER):
+        st.session_state.pop(how, None)
     return _user(account, since)
 
 
 def _sign_out() -> None:
-    username = st.session_state.get(_USERNAME)
-    if username:
-        platform().governance.sign_out(username)
+    user = current_user()
+    if user is not None:  # a session that is over does not end those that began since
+        platform().governance.sign_out(user.username)
     st.session_state.clear()
     st.session_state[_LEFT] = True
 
@@ -175,15 +186,14 @@ def _from_cookie() -> User | None:
 
 
 def _set_cookie(text: str, lasts: timedelta) -> None:
-    manager = CookieManager(key="cookies")
-    manager.set(
-        COOKIE,
-        text,
-        key="set_cookie",
-        max_age=lasts.total_seconds(),
-        secure=str(st.context.url or "").startswith("https:"),
-        same_site="strict",
-    )
+    """Have the browser keep *text*, a token of ours or nothing, for so long.
+
+    By a script of one line: a component would run the page again, and close a dialog that was
+    opened meanwhile.
+    """
+    secure = "; Secure" if str(st.context.url or "").startswith("https:") else ""
+    kept = f"{COOKIE}={text}; Path=/; Max-Age={lasts.total_seconds():.0f}; SameSite=Strict{secure}"
+    st.html(f"<script>document.cookie = {kept!r}</script>", unsafe_allow_javascript=True)
 
 
 # --- an identity provider -------------------------------------------------------------------------
@@ -222,8 +232,6 @@ def _from_provider() -> User | None:
 
 
 def _form() -> User | None:
-    if st.session_state.get(_LEFT):
-        _set_cookie("", timedelta(0))
     slot = st.empty()
     with slot.container(horizontal_alignment="center"):
         st.space("large")
@@ -232,6 +240,8 @@ def _form() -> User | None:
             st.subheader("Sign in to Composable CDP", anchor=False)
             if st.session_state.get(_LEFT):
                 st.info("You are signed out, here and everywhere else.")
+            elif st.session_state.get(_OVER):
+                st.info("Your session is over: you signed out elsewhere, or the account changed.")
             if _provider():
                 st.button(
                     "Continue with single sign-on",
@@ -242,6 +252,8 @@ def _form() -> User | None:
                     on_click=st.login,
                 )
             account = _password_form()
+        if st.session_state.get(_LEFT):
+            _set_cookie("", timedelta(0))
     if account is None:
         return None
     slot.empty()
@@ -253,7 +265,6 @@ def _form() -> User | None:
         algorithm="HS256",
     )
     st.session_state[_TOKEN] = token
-    _set_cookie(token, LASTS)
     platform().governance.signed_in(account.username, "password")
     return _begin(account, since)
 
@@ -265,7 +276,7 @@ def _password_form() -> Account | None:
             "Password", key="sign_in_password", type="password", autocomplete="current-password"
         )
         sent = st.form_submit_button("Sign in", key="sign_in_now", type="primary", width="stretch")
-    if not platform().accounts.all():
+    if not platform().accounts.exist():
         st.info(
             "There is no account yet. Make one at the command line: "
             "`python -m cdp user add NAME --role admin`",

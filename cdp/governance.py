@@ -200,6 +200,10 @@ class Governance:
         """Record that an account was locked after too many attempts."""
         self._commit(username, "session:locked", username, [], outcome=Outcome.REFUSED)
 
+    def session_over(self, username: str) -> None:
+        """Record that a session tried to act after its end; nothing was done."""
+        self._commit(username, "session:over", username, [], outcome=Outcome.REFUSED)
+
     def sign_out(self, username: str) -> None:
         """End every session of an account."""
         self._commit(username, "session:end", username, self._accounts.changed(username))

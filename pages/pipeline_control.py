@@ -5,6 +5,7 @@ from functools import partial
 import streamlit as st
 
 from cdp import auth
+from cdp.domain.access import Role
 from cdp.insight import runs as insight
 from cdp.ui import app, frame, words
 from cdp.ui import runs as ui
@@ -19,6 +20,7 @@ busy = newest is not None and newest.active
 @st.dialog("Start a refresh?", icon=":material/play_arrow:")
 def start() -> None:
     """Ask for the parameters; what the dialog shows is checked again when it acts."""
+    auth.require(Role.ADMIN)
     latest = next(iter(insight.history(platform.executions, 1)), None)
     if latest is None:
         st.write("This is the first refresh: it reads every day that is loaded.")
@@ -45,6 +47,7 @@ def start() -> None:
 @st.dialog("Cancel this run?", icon=":material/stop_circle:")
 def cancel(run_id: str) -> None:
     """Say what cancelling does."""
+    auth.require(Role.ADMIN)
     st.write(
         "It stops after the step it is at. What it has delivered stays; the next refresh does the "
         "rest. Nothing is lost."
@@ -58,6 +61,7 @@ def cancel(run_id: str) -> None:
 @st.fragment(run_every="1s" if busy else None)
 def live(run_id: str, state: str) -> None:
     """Follow the run; when its state changes, the whole page is drawn anew."""
+    auth.require()
     run = insight.one(platform.executions, run_id)
     if run.state != state:
         st.rerun()

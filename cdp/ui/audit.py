@@ -23,6 +23,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "session:begin": "Sign in",
     "session:end": "Sign out",
     "session:locked": "Lock out",
+    "session:over": "Act in a session that is over",
 }
 
 

@@ -24,10 +24,12 @@ class Cdp:
     home: Path
     env: Mapping[str, str]
 
-    def run(self, *args: str | Path, code: int = 0, **env: str) -> str:
+    def run(self, *args: str | Path, code: int = 0, typed: str | None = None, **env: str) -> str:
         """Run a command, insist on its exit code, and return what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "cdp", *map(str, args)],
+            input=typed,
+            stdin=subprocess.DEVNULL if typed is None else None,
             capture_output=True,
             text=True,
             cwd=ROOT,
