@@ -17,7 +17,7 @@ from streamlit.errors import StreamlitAPIException, StreamlitSecretNotFoundError
 from streamlit_authenticator.controllers import AuthenticationController
 
 from cdp.accounts import MAX_PASSWORD_BYTES, Account
-from cdp.domain.access import Role
+from cdp.domain.access import NotPermitted, Role
 from cdp.domain.errors import CdpError
 from cdp.domain.payload import timestamp
 from cdp.governance import permits
