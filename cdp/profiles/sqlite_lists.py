@@ -83,17 +83,22 @@ def profiles(
         # Who has no value at a path that is asked for is no match, whatever the value.
         asked = [name for name in ordered if name == path or name in {c.path for c in ranges}]
         narrow += "".join(f" and {_facet(name)} <> 'null'" for name in asked)
-        query = f"select coalesce(sum(f.n), 0) from facet as f where true{narrow}"
-        left[_index("facet")] = db.execute(query, parameters).fetchone()[0]
+        left[_index("facet")] = _sum(db, narrow, parameters)
         terms = f" and e.facet in (select f.id from facet as f where true{narrow})"
     for name in dict.fromkeys(c.path for c in ranges):
+        if min(left.values(), default=_FEW) < _FEW / 100:
+            break
         bounds, values = _terms([c for c in ranges if c.path == name], _entry)
         met = f'select 1 from entry as e indexed by "{_index(name)}" where true{bounds} limit ?'
-        (count,) = db.execute(f"select count(*) from ({met})", (*values, _FEW)).fetchone()
-        left[_index(name)] = count if count < _FEW else float("inf")
+        (number,) = db.execute(f"select count(*) from ({met})", (*values, _FEW)).fetchone()
+        left[_index(name)] = number if number < _FEW else float("inf")
     index = min(left, key=left.__getitem__, default=None)
     if order and (index is None or left[index] >= _FEW):
-        index = _index(path) if path and path in ordered else None
+        if path and path in ordered:
+            index = _index(path)
+        elif len(left) < 2:
+            # One condition that many meet is met soon, two may rule each other out.
+            index = None
     if index:
         text = f'from entry as e indexed by "{index}"'
         if others or not (path is None or path in ordered):
@@ -114,12 +119,31 @@ def profiles(
 
 def count(db: sqlite3.Connection, filtered: Collection[str], where: Sequence[Where]) -> int:
     """Return how many profiles meet every condition."""
-    if all(_has_column(condition, filtered) for condition in where):
-        terms, parameters = _terms(where, _facet)
-        query = f"select coalesce(sum(f.n), 0) from facet as f where true{terms}"
-        return int(db.execute(query, parameters).fetchone()[0])
+    facets = [_facet_term(condition, filtered) for condition in where]
+    known = [term for term in facets if term]
+    if len(known) == len(where):
+        values = [value for _, given in known for value in given]
+        return _sum(db, "".join(text for text, _ in known), values)
     source = profiles(db, filtered, where, None)
     return int(db.execute(f"select count(*) {source.text}", source.parameters).fetchone()[0])
+
+
+def _sum(db: sqlite3.Connection, terms: str, values: Sequence[Any]) -> int:
+    query = f"select coalesce(sum(f.n), 0) from facet as f where true{terms}"
+    return int(db.execute(query, values).fetchone()[0])
+
+
+def _facet_term(condition: Where, filtered: Collection[str]) -> tuple[str, list[Any]] | None:
+    """Return the condition on facets that says the same, or None where none does."""
+    if _has_column(condition, filtered):
+        return _terms([condition], _facet)
+    if condition.path in ORDERED[PROFILES] and condition.op == ">=":
+        # The lowest value of a type: what a list implies that is in the order of this path.
+        if condition.value == "":
+            return f" and {_facet(condition.path)} = 'text'", []
+        if condition.value == float("-inf"):
+            return f" and {_facet(condition.path)} in ('integer', 'real')", []
+    return None
 
 
 def stretches(source: Source, order: Order) -> tuple[list[tuple[str, list[Any]]], str]:
