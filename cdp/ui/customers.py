@@ -279,7 +279,7 @@ def _table(listing: Listing, order: Order, show: Show) -> None:
 def _name(row: customers.Row, show: Show) -> str:
     for kind in NAMES:
         if values := row.identifiers.get(kind):
-            return show(kind, values[0])
+            return masks.name(kind, values[0], show)
     return "no identifier"
 
 

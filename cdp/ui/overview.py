@@ -123,7 +123,7 @@ def engagement(report: Report, span: int) -> None:
     ]
     charts.show(
         traces,
-        height=190,
+        height=226,
         alt="Sessions and engaged sessions by day",
         key="engagement",
         legend=True,

@@ -30,8 +30,7 @@ def title(found: Person, show: Show) -> str:
     """Return what a person is called: the strongest identifier that may be shown."""
     if found.identifiers:
         first = found.identifiers[0]
-        name = show(first.type, first.value)
-        return f"Visitor {name}" if first.type == "client_id" else name
+        return masks.name(first.type, first.value, show)
     return "Nobody that may be told"
 
 
