@@ -470,12 +470,11 @@ def origins(shown: Person, policy: Policy) -> None:
         [
             {
                 "Field": row.path,
-                "Value": _text(row.value) if row.absent is None else "",
+                "Value": f"absent: {row.absent}" if row.absent else _text(row.value),
                 "Comes from": row.origin.rule if row.origin else "written by another system",
                 "Made by": f"{row.origin.statement}.sql" if row.origin else "",
                 "Purpose": row.purpose or "",
                 "Consent": [row.consent] if row.consent else [],
-                "Absent because": row.absent or "",
                 "Run": row.run or "",
             }
             for row in rows
