@@ -103,7 +103,6 @@ def show(
         "showlegend": legend,
         "legend": {
             "orientation": "h",
-            "xref": "container",
             "x": 0,
             "y": 1.02,
             "yanchor": "bottom",

@@ -226,13 +226,13 @@ def consent(report: Report) -> None:
             "cliponaxis": False,
         }
     )
+    st.caption(":green[●] granted   :gray[●] unknown   :orange[●] denied")
     everybody = max((row["granted"] + row["denied"] + row["unknown"] for row in told), default=1)
     charts.show(
         bars,
-        height=44 * len(told) + 40,
+        height=44 * len(told) + 12,
         alt="Consent states by purpose",
         key="consent",
-        legend=True,
         barmode="stack",
         xaxis={"visible": False, "range": [0, everybody * 1.22]},
         yaxis={"autorange": "reversed", "nticks": len(told), "linecolor": "rgba(0,0,0,0)"},
