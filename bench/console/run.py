@@ -15,10 +15,11 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Server:
     url: str
     pid: int
     times: Path
+    wire: "Wire"
 
     def runs(self) -> list[tuple[float, float]]:
         """Return wall and processor milliseconds of each run so far."""
@@ -62,6 +64,7 @@ class Result:
     script: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
     kilobytes: list[float] = field(default_factory=list)
+    wire: list[float] = field(default_factory=list)
     shown: list[float] = field(default_factory=list)
 
 
@@ -78,17 +81,60 @@ def served(script: Path, home: Path, times: Path) -> Iterator[Server]:
         command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        url = f"http://127.0.0.1:{port}"
+        wire = Wire(port)
+        url = f"http://127.0.0.1:{wire.port}"
         for _ in range(200):
             try:
                 urllib.request.urlopen(f"{url}/_stcore/health").close()
                 break
             except OSError:
                 time.sleep(0.1)
-        yield Server(url, process.pid, times)
+        yield Server(url, process.pid, times, wire)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+class Wire:
+    """What stands between browser and server, and counts what a WebSocket brings, as it is sent."""
+
+    def __init__(self, port: int) -> None:
+        self.bytes = 0
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            browser, _ = self._listener.accept()
+            server = socket.create_connection(("127.0.0.1", self._target))
+            begun = threading.Event()  # the browser's first bytes tell what it is
+            kind: list[bool] = []
+            for source, target, down in ((browser, server, False), (server, browser, True)):
+                threading.Thread(
+                    target=self._pump, args=(source, target, down, begun, kind), daemon=True
+                ).start()
+
+    def _pump(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        down: bool,
+        begun: threading.Event,
+        kind: list[bool],
+    ) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not down and not begun.is_set():
+                    kind.append(b"upgrade: websocket" in data.lower())
+                    begun.set()
+                if down and kind and kind[0]:
+                    self.bytes += len(data)
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 class Visitor:
@@ -127,7 +173,7 @@ class Visitor:
     def measure(self, result: Result, act: Callable[[Page], Any], ready: str) -> None:
         """Act, wait for *ready*, and add what it took to *result*."""
         self.settle()
-        before, self.bytes = len(self.server.runs()), 0
+        before, self.bytes, self.server.wire.bytes = len(self.server.runs()), 0, 0
         started = time.perf_counter()
         act(self.page)
         self.page.locator(ready).first.wait_for()
@@ -137,6 +183,7 @@ class Visitor:
         result.script.append(sum(wall for wall, _ in runs))
         result.processor.append(sum(processor for _, processor in runs))
         result.kilobytes.append(self.bytes / 1024)
+        result.wire.append(self.server.wire.bytes / 1024)
 
 
 def prepare(home: Path, profiles: int) -> Platform:
@@ -173,15 +220,21 @@ def account(platform: Platform) -> str:
 def print_table(results: list[Result], empty: Result) -> None:
     """Print a row a case, medians, and the ratio of reload to the empty page's."""
     base = statistics.median(empty.shown)
-    click.echo(f"{'':34}{'script ms':>10}{'cpu ms':>9}{'kB':>8}{'shown ms':>10}{'ratio':>7}")
+    click.echo(
+        f"{'':34}{'script ms':>10}{'cpu ms':>8}{'wire kB':>9}{'unpacked':>10}{'shown ms':>10}"
+        f"{'ratio':>7}"
+    )
     for result in [empty, *results]:
-        script, processor, kilobytes, shown = (
+        script, processor, wire, kilobytes, shown = (
             statistics.median(values)
-            for values in (result.script, result.processor, result.kilobytes, result.shown)
+            for values in (
+                *(result.script, result.processor, result.wire),
+                *(result.kilobytes, result.shown),
+            )
         )
         click.echo(
-            f"{result.name:34}{script:10.1f}{processor:9.1f}{kilobytes:8.1f}{shown:10.0f}"
-            f"{shown / base:7.2f}"
+            f"{result.name:34}{script:10.1f}{processor:8.1f}{wire:9.1f}{kilobytes:10.1f}"
+            f"{shown:10.0f}{shown / base:7.2f}"
         )
 
 
@@ -220,8 +273,9 @@ def main(home: Path, profiles: int, repeat: int, as_json: Path | None) -> None:
                 visitor.measure(result, case.act, case.ready)
             # The first fills caches that everybody shares; it is told apart.
             click.echo(f"{case.name}: first {result.script[0]:.0f} ms of script", err=True)
-            for values in (result.script, result.processor, result.kilobytes, result.shown):
-                del values[0]
+            for values in vars(result).values():
+                if isinstance(values, list):
+                    del values[0]
             results.append(result)
             idle.measure(empty, lambda page: page.reload(), "h1")
         before = console.megabytes()

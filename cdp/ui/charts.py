@@ -91,17 +91,24 @@ def show(
         "tickangle": 0,
         "nticks": 5,
         "linecolor": colors.line,
-        "tickfont": {"color": colors.soft, "size": 12},
-        "title": None,
+        "tickfont": {"color": colors.soft},
     }
     house: dict[str, Any] = {
+        "template": {},  # Plotly's own is 7 kB that each chart would send along
         "height": height,
         "margin": {"l": 4, "r": 4, "t": 26 if legend else 8, "b": 4},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": colors.text, "size": 12},
         "showlegend": legend,
-        "legend": {
+        "separators": _separators(),
+        "hoverlabel": {"bgcolor": colors.back, "font": {"color": colors.text}},
+        "dragmode": False,
+        "xaxis": axis | layout.pop("xaxis", {}),
+        "yaxis": axis | layout.pop("yaxis", {}),
+    }
+    if legend:
+        house["legend"] = {
             "orientation": "h",
             "x": 0,
             "y": 1.02,
@@ -110,18 +117,7 @@ def show(
             "font": {"color": colors.soft},
             "itemclick": False,
             "itemdoubleclick": False,
-        },
-        "separators": _separators(),
-        "hoverlabel": {
-            "bgcolor": colors.back,
-            "bordercolor": colors.line,
-            "font": {"family": FONT, "color": colors.text},
-        },
-        "dragmode": False,
-        "colorway": list(colors.series),
-        "xaxis": axis | layout.pop("xaxis", {}),
-        "yaxis": axis | layout.pop("yaxis", {}),
-    }
+        }
     figure = go.Figure({"data": list(data), "layout": house | layout}, skip_invalid=False)
     st.plotly_chart(figure, theme=None, config=CONFIG, alt=alt, key=key)
 

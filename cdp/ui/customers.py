@@ -251,9 +251,8 @@ def _table(listing: Listing, order: Order, show: Show) -> None:
                 "Source": row.source or "",
                 "Country": row.country or "",
                 "Permits": [name for name, state in row.consent.items() if state == "granted"],
-                "First seen": words.day(row.first_seen),
-                "State": "" if row.state == customers.LIVE else row.state,
                 "Profile": row.profile_id,
+                **({} if row.state == customers.LIVE else {"State": row.state}),
             }
             for row in listing.rows
         ],

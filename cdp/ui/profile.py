@@ -323,6 +323,7 @@ def event_table(line: person.Timeline, conceal: Callable[[str], str], show: Show
     if not line.events:
         st.caption("No events to show.")
         return
+    shown = st.session_state.get("events_shown", _EVENTS_SHOWN)
     st.dataframe(
         [
             {
@@ -334,20 +335,29 @@ def event_table(line: person.Timeline, conceal: Callable[[str], str], show: Show
                 "Revenue": words.money(event["revenue"]) if event["revenue"] else "",
                 "Client": show("client_id", event["client"]) if event["client"] else "",
             }
-            for event in line.events[:_EVENTS_SHOWN]
+            for event in line.events[:shown]
         ],
         hide_index=True,
         key="events",
         height=420,
         alt="Events, the newest first",
     )
-    if line.total > _EVENTS_SHOWN:
-        st.caption(
-            f"The newest {_EVENTS_SHOWN} of {words.count(line.total, 'event')} in this span."
-        )
+    if shown < line.total:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                f"The newest {min(shown, len(line.events))} of "
+                f"{words.count(line.total, 'event')} in this span.",
+                width="content",
+            )
+            if shown < len(line.events):
+                st.button(
+                    "Show more",
+                    key="more_events",
+                    on_click=lambda: st.session_state.update(events_shown=shown + 200),
+                )
 
 
-_EVENTS_SHOWN: Final = 200
+_EVENTS_SHOWN: Final = 50
 
 
 # --- identities -----------------------------------------------------------------------------------
