@@ -24,7 +24,7 @@ from cdp.profiles.port import ORDERED, PROFILES, Position, Where, check_path
 # it is not, what was counted up to a limit tells which profiles to look at.
 _FEW: Final = 20_000
 _WINDOW: Final = 5_000
-_COUNTED: Final = 50_000
+_COUNTED: Final = 150_000
 
 _BY_ID: Final = "sqlite_autoindex_document_1"  # SQLite's name for that of collection and id
 _OWN: Final = {"number", "id", "facet", "key", "n"}
