@@ -152,7 +152,11 @@ def _conditions(filters: Filters, order: Order, today: date | None) -> list[Wher
         seen_from = today - timedelta(days=filters.seen_days)
     seen_to = filters.seen_to if filters.seen_days is None else None
     limits: list[tuple[str, Any, Any]] = [
-        ("ga4.last_seen", seen_from and _midnight(seen_from), None),
+        (
+            "ga4.last_seen",
+            seen_from and f"{seen_from}T00:00:00.000000Z",
+            seen_to and f"{seen_to}T23:59:59.999999Z",
+        ),
         ("ga4.revenue", filters.revenue_from, filters.revenue_to),
         ("ga4.sessions", filters.sessions_from, filters.sessions_to),
     ]
@@ -165,18 +169,12 @@ def _conditions(filters: Filters, order: Order, today: date | None) -> list[Wher
         where.append(Where("identifiers.count", ">" if filters.stitched else "<=", 1))
     where += [Where(path, ">=", low) for path, low, _ in limits if low is not None]
     where += [Where(path, "<=", high) for path, _, high in limits if high is not None]
-    if seen_to is not None and seen_to < date.max:
-        where.append(Where("ga4.last_seen", "<", _midnight(seen_to + timedelta(days=1))))
     path = _PATHS.get(order)
     if path and all(condition.path != path for condition in where):
         # What the order implies, of the right type: pages and totals hold the same.
         text = FIELDS[path] is FieldType.TIMESTAMP
         where.append(Where(path, ">=", "" if text else float("-inf")))
     return where
-
-
-def _midnight(day: date) -> str:
-    return timestamp(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def _row(document: Document) -> Row | None:

@@ -141,19 +141,7 @@ class SqliteDocuments(DocumentStore):
         start = None if after is None else position(after, order_by, descending)
         order = lists.Order(order_by, descending, start)
         with self._file.reading() as db:
-            if collection == PROFILES:
-                source = lists.profiles(db, self._filtered, where, order)
-            else:
-                source = lists.documents(collection, where, order)
-            stretches, by = lists.stretches(source, order)
-            rows: list[tuple[str, Any]] = []
-            for beyond, bounds in stretches:
-                query = (
-                    f"select {source.id}, {source.value or 'null'} {source.text}{beyond} "
-                    f"order by {by} limit ?"
-                )
-                missing = limit + 1 - len(rows)
-                rows += db.execute(query, (*source.parameters, *bounds, missing)).fetchall()
+            rows = lists.page(db, collection, self._filtered, where, order=order, limit=limit + 1)
             ids = [key for key, _ in rows[:limit]]
             stored = db.execute(_GET_MANY, (collection, json.dumps(ids))).fetchall()
         found = {row[0]: _document(row) for row in stored}
@@ -165,11 +153,7 @@ class SqliteDocuments(DocumentStore):
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
         with self._file.reading() as db:
-            if collection == PROFILES:
-                return lists.count(db, self._filtered, where)
-            source = lists.documents(collection, where, None)
-            query = f"select count(*) {source.text}"
-            return int(db.execute(query, source.parameters).fetchone()[0])
+            return lists.count(db, collection, self._filtered, where)
 
     def find(self, value: str, type: str | None = None) -> list[str]:
         check_type(type)

@@ -14,14 +14,17 @@ Values are what `json_extract` gives; null where a document has none.
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cdp.profiles.port import ORDERED, PROFILES, Position, Where, check_path
 
 # Up to so many profiles that meet some of the conditions, looking at each of them and sorting is
-# sure to be quick; walking the index of the order may have to pass by all profiles.
-_FEW: Final = 100_000
+# sure to be quick. With more of them a page is likely to be full after so many in its order; where
+# it is not, what was counted up to a limit tells which profiles to look at.
+_FEW: Final = 20_000
+_WINDOW: Final = 5_000
+_COUNTED: Final = 150_000
 
 _BY_ID: Final = "sqlite_autoindex_document_1"  # SQLite's name for that of collection and id
 _OWN: Final = {"number", "id", "facet", "key", "n"}
@@ -37,100 +40,183 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """SQL from `from` to the last condition, with the parameters in it.
+class _Source:
+    """SQL up to the conditions, the conditions, and the values in them.
 
     `id` and `value` spell the id and the value in the order, which is None for the order of ids.
+    `window`, where there is one, are the tables in that order, and the conditions on it alone.
     """
 
-    text: str
-    parameters: Sequence[Any]
+    tables: str
+    terms: str
+    values: Sequence[Any]
     id: str
     value: str | None
+    window: "_Source | None" = None
 
 
-def documents(collection: str, where: Sequence[Where], order: Order | None) -> Source:
+def page(
+    db: sqlite3.Connection,
+    collection: str,
+    filtered: Collection[str],
+    where: Sequence[Where],
+    *,
+    order: Order,
+    limit: int,
+) -> list[tuple[str, Any]]:
+    """Return the id and the value in the order, of up to *limit* documents.
+
+    Args:
+        filtered: paths of profiles by which pages filter only.
+    """
+    if collection == PROFILES:
+        source = _profiles(db, filtered, where, order)
+    else:
+        source = _documents(collection, where, order)
+    if source.window and (found := _in_window(db, source, source.window, order, limit)) is not None:
+        return found
+    rows: list[tuple[str, Any]] = []
+    stretches, by = _stretches(source, order)
+    for stretch, bounds in stretches:
+        query = (
+            f"select {source.id}, {source.value or 'null'} "
+            f"from {source.tables}{source.terms}{stretch} order by {by} limit ?"
+        )
+        rows += db.execute(query, (*source.values, *bounds, limit - len(rows))).fetchall()
+    return rows
+
+
+def count(
+    db: sqlite3.Connection, collection: str, filtered: Collection[str], where: Sequence[Where]
+) -> int:
+    """Return how many documents meet every condition; *filtered* as for `page`."""
+    if collection != PROFILES:
+        source = _documents(collection, where, None)
+    else:
+        known = [c for c in where if _facet_term(c, filtered)]
+        if len(known) == len(where):
+            return _sum(db, *_facet_terms(known, filtered))
+        source = _profiles(db, filtered, _needed(db, filtered, where), None)
+    query = f"select count(*) from {source.tables}{source.terms}"
+    return int(db.execute(query, source.values).fetchone()[0])
+
+
+def _documents(collection: str, where: Sequence[Where], order: Order | None) -> _Source:
     """Return what to read of a collection that has no entries; a count has no order."""
     paths = [order.path] if order else [condition.path for condition in where]
     indexed = (path for path in paths if path in ORDERED.get(collection, ()))
     index = next((f"{collection}.{path}" for path in indexed), _BY_ID)
-    terms, parameters = _terms(where, _stored, order)
-    return Source(
-        f"from document as d indexed by \"{index}\" where d.collection = '{collection}'{terms}",
-        parameters,
-        "d.id",
-        _stored(order.path) if order and order.path else None,
-    )
+    terms, values = _terms(where, _stored, order)
+    tables = f"document as d indexed by \"{index}\" where d.collection = '{collection}'"
+    value = _stored(order.path) if order and order.path else None
+    return _Source(tables, terms, values, "d.id", value)
 
 
-def profiles(
+def _profiles(
     db: sqlite3.Connection, filtered: Collection[str], where: Sequence[Where], order: Order | None
-) -> Source:
+) -> _Source:
     """Return the entries to read, with their documents where a path has no column.
 
-    SQLite has no statistics to plan with: what each index leaves to look at is counted, which
-    takes a millisecond or two.
+    SQLite has no statistics to plan with: what each index leaves to look at is counted.
     """
     path = order.path if order else None
     ordered = ORDERED[PROFILES]
     facets = [c for c in where if _has_column(c, filtered)]
     ranges = [c for c in where if _has_column(c, ordered)]
     others = [c for c in where if not _has_column(c, {*ordered, *filtered})]
+    ranged = [name for name in ordered if any(c.path == name for c in ranges)]
     left: dict[str, float] = {}
-    terms, parameters = "", list[Any]()
+    terms, values = "", list[Any]()
     if facets:
-        narrow, parameters = _terms(facets, _facet)
+        narrow, values = _terms(facets, _facet)
         # Who has no value at a path that is asked for is no match, whatever the value.
-        asked = [name for name in ordered if name == path or name in {c.path for c in ranges}]
+        asked = [name for name in ordered if name in {path, *ranged}]
         narrow += "".join(f" and {_facet(name)} <> 'null'" for name in asked)
-        left[_index("facet")] = _sum(db, narrow, parameters)
+        left[_index("facet")] = _sum(db, narrow, values)
         terms = f" and e.facet in (select f.id from facet as f where true{narrow})"
-    for name in dict.fromkeys(c.path for c in ranges):
-        if min(left.values(), default=_FEW) < _FEW / 100:
+    for name in ranged:
+        if min(left.values(), default=_FEW) < _FEW:
             break
-        bounds, values = _terms([c for c in ranges if c.path == name], _entry)
+        own = [c for c in ranges if c.path == name]
+        if all(_facet_term(c, filtered) for c in own):
+            left[_index(name)] = float("inf")
+            continue
+        bounds, given = _terms(own, _entry)
         met = f'select 1 from entry as e indexed by "{_index(name)}" where true{bounds} limit ?'
-        (number,) = db.execute(f"select count(*) from ({met})", (*values, _FEW)).fetchone()
-        left[_index(name)] = number if number < _FEW else float("inf")
-    index = min(left, key=left.__getitem__, default=None)
-    if order and (index is None or left[index] >= _FEW):
-        if path and path in ordered:
-            index = _index(path)
-        elif len(left) < 2:
-            # One condition that many meet is met soon, two may rule each other out.
-            index = None
-    if index:
-        text = f'from entry as e indexed by "{index}"'
-        if others or not (path is None or path in ordered):
-            text += " cross join document as d on d.number = e.number"
-        text += " where true"
-    else:
-        text = (
-            f"from document as d indexed by {_BY_ID} cross join entry as e on e.number = d.number "
-            f"where d.collection = '{PROFILES}'"
-        )
+        (number,) = db.execute(f"select count(*) from ({met})", (*given, _COUNTED)).fetchone()
+        left[_index(name)] = number if number < _COUNTED else float("inf")
     for conditions, spell in ((ranges, _entry), (others, _stored)):
-        more, values = _terms(conditions, spell, order)
+        more, given = _terms(conditions, spell, order)
         terms += more
-        parameters = [*parameters, *values]
+        values = [*values, *given]
+
+    index = min(left, key=left.__getitem__, default=None)
+    joined = bool(others) or not (path is None or path in ordered)
+    join = " cross join document as d on d.number = e.number" if joined else ""
+    walk = None
+    if order and path is None:
+        tables = f"document as d indexed by {_BY_ID} cross join entry as e on e.number = d.number"
+        walk = _Source(f"{tables} where d.collection = '{PROFILES}'", terms, values, "d.id", None)
+    elif path and path in ordered:
+        tables = f'entry as e indexed by "{_index(path)}"{join} where true'
+        walk = _Source(tables, terms, values, "e.id", _entry(path))
+    if walk and index in {None, path and _index(path)}:
+        return walk
+    tables = f'entry as e indexed by "{index}"' if index else "entry as e not indexed"
     value = path and (_entry(path) if path in ordered else _stored(path))
-    return Source(text + terms, parameters, "e.id" if index else "d.id", value)
+    source = _Source(f"{tables}{join} where true", terms, values, "e.id", value)
+    if walk and index and left[index] >= _FEW and not joined:
+        more, given = _terms([c for c in ranges if c.path == path], _entry, order)
+        return replace(source, window=replace(walk, terms=more, values=given))
+    return source
 
 
-def count(db: sqlite3.Connection, filtered: Collection[str], where: Sequence[Where]) -> int:
-    """Return how many profiles meet every condition."""
-    facets = [_facet_term(condition, filtered) for condition in where]
-    known = [term for term in facets if term]
-    if len(known) == len(where):
-        values = [value for _, given in known for value in given]
-        return _sum(db, "".join(text for text, _ in known), values)
-    source = profiles(db, filtered, where, None)
-    return int(db.execute(f"select count(*) {source.text}", source.parameters).fetchone()[0])
+def _in_window(
+    db: sqlite3.Connection, source: _Source, window: _Source, order: Order, limit: int
+) -> list[tuple[str, Any]] | None:
+    """Return the page, or None where it would take more than the window."""
+    rows: list[tuple[str, Any]] = []
+    _, by = _stretches(source, order)
+    stretches, by_window = _stretches(window, order)
+    for stretch, bounds in stretches:
+        seen = (
+            f"select e.* from {window.tables}{window.terms}{stretch} "
+            f"order by {by_window} limit {_WINDOW}"
+        )
+        given = (*window.values, *bounds)
+        query = (
+            f"select {source.id}, {source.value or 'null'} from ({seen}) as e "
+            f"where true{source.terms} order by {by} limit ?"
+        )
+        rows += db.execute(query, (*given, *source.values, limit - len(rows))).fetchall()
+        if len(rows) == limit:
+            return rows
+        if db.execute(f"select count(*) from ({seen})", given).fetchone()[0] == _WINDOW:
+            return None
+    return rows
 
 
 def _sum(db: sqlite3.Connection, terms: str, values: Sequence[Any]) -> int:
     query = f"select coalesce(sum(f.n), 0) from facet as f where true{terms}"
     return int(db.execute(query, values).fetchone()[0])
+
+
+def _needed(
+    db: sqlite3.Connection, filtered: Collection[str], where: Sequence[Where]
+) -> Sequence[Where]:
+    """Return *where* without what holds for whoever has a value at the other paths anyway."""
+    implied = [c for c in where if not _has_column(c, filtered) and _facet_term(c, filtered)]
+    others = [c for c in where if c not in implied]
+    terms, values = _facet_terms([c for c in others if _has_column(c, filtered)], filtered)
+    ranged = [c.path for c in others if _has_column(c, ORDERED[PROFILES])]
+    terms += "".join(f" and {_facet(path)} <> 'null'" for path in ranged)
+    terms += f" and not (true{_facet_terms(implied, filtered)[0]})"
+    return where if _sum(db, terms, values) else others
+
+
+def _facet_terms(where: Iterable[Where], filtered: Collection[str]) -> tuple[str, list[Any]]:
+    terms = [term for condition in where if (term := _facet_term(condition, filtered))]
+    return "".join(text for text, _ in terms), [value for _, values in terms for value in values]
 
 
 def _facet_term(condition: Where, filtered: Collection[str]) -> tuple[str, list[Any]] | None:
@@ -146,7 +232,7 @@ def _facet_term(condition: Where, filtered: Collection[str]) -> tuple[str, list[
     return None
 
 
-def stretches(source: Source, order: Order) -> tuple[list[tuple[str, list[Any]]], str]:
+def _stretches(source: _Source, order: Order) -> tuple[list[tuple[str, list[Any]]], str]:
     """Return the stretches to read one after the other, each with its values, and the order.
 
     What ties with the start is a stretch of its own, for then each one is one seek in the index.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cdp.profiles.port import PROFILES, Put
-from tests.e2e.support import Cdp, event
+from tests.e2e.support import ROOT, Cdp, event
 
 Write = Callable[..., Path]
 
@@ -55,6 +55,7 @@ def test_a_login_joins_two_devices_into_one_profile(cdp: Cdp, write: Write) -> N
     assert outcome["written"] == 2
     ada = profile_of(cdp, "ada")
     assert ada["identifiers"]["client_id"] == ["laptop.1", "phone.1"]
+    assert ada["identifiers"]["count"] == 3
     assert ada["ga4"]["sessions"] == 2
     assert profile_of(cdp, "phone.1") == profile_of(cdp, "laptop.1") == ada
     assert profile_of(cdp, "tablet.1")["profile_id"] != ada["profile_id"]
@@ -241,7 +242,7 @@ def test_a_device_on_which_two_people_sign_in_is_nobodys(cdp: Cdp, write: Write)
     cdp.refresh()
     assert profile_of(cdp, "ada")["identifiers"]["client_id"] == ["a.1"]
     assert profile_of(cdp, "bob")["identifiers"]["client_id"] == ["b.1"]
-    assert profile_of(cdp, "shared.1")["identifiers"] == {"client_id": ["shared.1"]}
+    assert profile_of(cdp, "shared.1")["identifiers"] == {"client_id": ["shared.1"], "count": 1}
 
 
 @pytest.mark.parametrize("consent", ["denied", "unknown", ""])
@@ -284,6 +285,38 @@ def test_a_change_of_policy_alone_changes_the_documents(
     assert no_consent_mode.refresh()["written"] == 1
     assert cdp.refresh()["written"] == 1, "the stricter policy takes the fields away again"
     assert all("ga4" not in body for body in cdp.documents().values())
+
+
+def test_identifiers_that_a_document_does_not_keep_still_count(
+    cdp: Cdp, write: Write, tmp_path: Path
+) -> None:
+    shipped = (ROOT / "cdp" / "domain" / "policy.toml").read_text("utf-8")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(shipped.replace("kept = 200", "kept = 1"), "utf-8")
+    rows = [event("20261001", f"c.{n}", user="ada", at=n) for n in range(4)]
+    cdp.run("load", "ga4", write("events_20261001.ndjson", rows))
+    cdp.refresh(CDP_POLICY=str(policy))
+    assert profile_of(cdp, "ada")["identifiers"] == {
+        "user_id": ["ada"],
+        "client_id": ["c.3"],
+        "count": 5,
+    }
+
+
+def test_a_number_of_identifiers_alone_makes_no_document(
+    cdp: Cdp, write: Write, tmp_path: Path
+) -> None:
+    """Ads is denied, and nothing but the number is left that analytics permits."""
+    text = (ROOT / "cdp" / "domain" / "policy.toml").read_text("utf-8")
+    before, fields, after = text.partition("[fields]")
+    for line in ('"identifiers.user_id" = "', '"identifiers.client_id" = "', '"ga4" = "'):
+        after = after.replace(f'{line}analytics"', f'{line}ads"')
+    policy = tmp_path / "policy.toml"
+    policy.write_text(before + fields + after, "utf-8")
+    rows = [event("20261001", "a.1", user="ada", ads="No")]
+    cdp.run("load", "ga4", write("events_20261001.ndjson", rows))
+    assert cdp.refresh(CDP_POLICY=str(policy))["exported"] == 0
+    assert cdp.documents() == {}
 
 
 def test_a_lost_document_store_is_filled_again(cdp: Cdp, write: Write) -> None:
