@@ -85,7 +85,7 @@ def served(script: Path, home: Path, times: Path) -> Iterator[Server]:
         url = f"http://127.0.0.1:{wire.port}"
         for _ in range(200):
             try:
-                urllib.request.urlopen(f"{url}/_stcore/health").close()
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=5).close()
                 break
             except OSError:
                 time.sleep(0.1)
@@ -108,7 +108,11 @@ class Wire:
     def _accept(self) -> None:
         while True:
             browser, _ = self._listener.accept()
-            server = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # it does not listen yet
+                browser.close()
+                continue
             begun = threading.Event()  # the browser's first bytes tell what it is
             kind: list[bool] = []
             for source, target, down in ((browser, server, False), (server, browser, True)):
