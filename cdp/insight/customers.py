@@ -133,8 +133,10 @@ def total(
 ) -> int:
     """Return how many profiles all pages hold."""
     where = _conditions(filters, order, today)
+    if where:  # on fields of ours: what was merged, erased or is gone has none
+        return documents.count(PROFILES, where)
     hidden = Where("sync.state", "in", _HIDDEN)
-    return documents.count(PROFILES, where) - documents.count(PROFILES, [*where, hidden])
+    return documents.count(PROFILES) - documents.count(PROFILES, [hidden])
 
 
 def without_value(

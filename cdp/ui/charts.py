@@ -175,6 +175,44 @@ def quiet() -> dict[str, Any]:
     return {"nticks": 4, "tickformat": "~s", "linecolor": "rgba(0,0,0,0)"}
 
 
+def spark(values: Sequence[float], kind: str, key: str, alt: str) -> None:
+    """Draw how a figure went, without axes.
+
+    Args:
+        kind: bar or area.
+    """
+    colors = palette()
+    bar = {"type": "bar", "marker": {"color": soft(colors.accent, 0.55), "cornerradius": 2}}
+    area = {
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"color": colors.accent, "width": 1.75},
+        "fill": "tozeroy",
+        "fillcolor": soft(colors.accent, 0.1),
+    }
+    hidden = {"visible": False, "fixedrange": True}
+    trace = {**(bar if kind == "bar" else area), "y": list(values), "hoverinfo": "skip"}
+    layout = {
+        "template": {},
+        "height": 56,
+        "margin": {"l": 0, "r": 0, "t": 4, "b": 0},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "dragmode": False,
+        "bargap": 0.35,
+        "xaxis": hidden,
+        "yaxis": hidden | {"rangemode": "tozero"},
+    }
+    st.plotly_chart(
+        go.Figure({"data": [trace], "layout": layout}),
+        theme=None,
+        config=CONFIG,
+        alt=alt,
+        key=key,
+    )
+
+
 def label(text: object) -> str:
     """Return *text* so that Plotly, which knows some HTML, shows it as it is."""
     return escape(" ".join(str(text).split()), quote=False)

@@ -67,8 +67,10 @@ def draw(*, is_admin: bool, actor: Callable[[], str]) -> None:
         return
     _table(listing, order, show)
     _pager(listing, query, total)
+    if filters != Filters() or order is Order.ID:
+        return
     missing = customers.without_value(platform.documents, filters, order, today=today)
-    if missing and order is not Order.ID:
+    if missing:
         st.caption(
             f"{words.count(missing, 'more profile')} without a value for "
             f"“{_ORDERS[order].lower()}”, mostly without consent to analytics: order by "

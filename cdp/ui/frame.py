@@ -7,6 +7,7 @@ from typing import Final, Literal
 import streamlit as st
 
 from cdp.domain.errors import CdpError
+from cdp.ui import charts
 from cdp.ui.words import plain
 
 Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
@@ -70,7 +71,7 @@ def kpi(
     delta: str | None = None,
     note: str = "",
     chart: Sequence[float] = (),
-    chart_type: Literal["line", "bar", "area"] = "area",
+    chart_type: Literal["bar", "area"] = "area",
     share: float | None = None,
     link: tuple[str, str, dict[str, str]] | None = None,
 ) -> None:
@@ -87,11 +88,11 @@ def kpi(
             delta=delta,
             help=help,
             delta_description=note if delta else None,
-            chart_data=list(chart) or None,
-            chart_type=chart_type,
         )
         if note and not delta:
             st.caption(note)
+        if chart:
+            charts.spark(chart, chart_type, key=f"spark_{label}", alt=f"{label}, day by day")
         if share is not None:
             st.progress(share)
         if link:
