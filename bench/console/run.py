@@ -33,6 +33,7 @@ from cdp.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+AT_ROOT = {"empty page at /", "A table alone", "A chart alone", "Overview"}
 SETTLED = "[data-test-script-state=notRunning]"
 
 
@@ -221,14 +222,31 @@ def account(platform: Platform) -> str:
     return password
 
 
-def print_table(results: list[Result], empty: Result) -> None:
-    """Print a row a case, medians, and the ratio of reload to the empty page's."""
-    base = statistics.median(empty.shown)
+def floor(browser: Browser, home: Path, name: str, script: str, ready: str, repeat: int) -> Result:
+    """Measure an app of one element."""
+    result = Result(name)
+    with served(HERE / script, home, home / "times-floor") as server:
+        visitor = Visitor(browser, server)
+        visitor.page.goto(server.url)
+        visitor.page.locator(ready).first.wait_for()
+        for _ in range(repeat):
+            visitor.measure(result, lambda page: page.reload(), ready)
+    return result
+
+
+def print_table(results: list[Result], empty: Result, elsewhere: Result) -> None:
+    """Print a row a case, medians, and the ratio of a reload to that of an empty page.
+
+    Of the empty page at the same kind of address: at any but `/`, Streamlit's own script first asks
+    below that address for the server, and waits before it asks at the root.
+    """
     click.echo(
         f"{'':34}{'script ms':>10}{'cpu ms':>8}{'wire kB':>9}{'unpacked':>10}{'shown ms':>10}"
         f"{'ratio':>7}"
     )
-    for result in [empty, *results]:
+    for result in [empty, elsewhere, *results]:
+        like = empty if result.name in AT_ROOT else elsewhere
+        base = statistics.median(like.shown)
         script, processor, wire, kilobytes, shown = (
             statistics.median(values)
             for values in (
@@ -265,11 +283,17 @@ def main(home: Path, profiles: int, repeat: int, as_json: Path | None) -> None:
         idle.settle()
         visitor = Visitor(browser, console)
         visitor.sign_in(password)
-        empty = Result("empty page")
+        empty, elsewhere = Result("empty page at /"), Result("empty page at /page")
         results = []
         every = cases(platform, console.url)
+
+        def measure_empty() -> None:
+            for blank_page, path in ((empty, "/"), (elsewhere, "/page")):
+                idle.page.goto(f"{blank.url}{path}")
+                idle.measure(blank_page, lambda page: page.reload(), "h1")
+
         for _ in range(repeat):
-            idle.measure(empty, lambda page: page.reload(), "h1")
+            measure_empty()
         for case in every:
             result = Result(case.name)
             for _ in range(repeat + 1):
@@ -281,7 +305,11 @@ def main(home: Path, profiles: int, repeat: int, as_json: Path | None) -> None:
                 if isinstance(values, list):
                     del values[0]
             results.append(result)
-            idle.measure(empty, lambda page: page.reload(), "h1")
+            measure_empty()
+        floors = [
+            floor(browser, home, "A table alone", "empty_list.py", "canvas", repeat),
+            floor(browser, home, "A chart alone", "empty_chart.py", ".js-plotly-plot", repeat),
+        ]
         before = console.megabytes()
         more = [Visitor(browser, console) for _ in range(5)]
         for one in more:
@@ -290,10 +318,10 @@ def main(home: Path, profiles: int, repeat: int, as_json: Path | None) -> None:
             one.settle()
         session = (console.megabytes() - before) / len(more)
         browser.close()
-    print_table(results, empty)
+    print_table([*floors, *results], empty, elsewhere)
     click.echo(f"server {before:.0f} MB, {session:.1f} MB a further session")
     if as_json:
-        values = {r.name: vars(r) for r in [empty, *results]}
+        values = {r.name: vars(r) for r in [empty, elsewhere, *results]}
         as_json.write_text(json.dumps({"cases": values, "session_mb": session}, indent=1))
 
 
