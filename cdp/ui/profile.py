@@ -63,7 +63,7 @@ def caption(found: Person) -> str:
     """Return the line of facts below the title."""
     ga4 = found.body.get("ga4")
     ga4 = ga4 if isinstance(ga4, dict) else {}
-    parts = [found.profile_id]
+    parts = [words.plain(found.profile_id)]
     if ga4.get("country"):
         parts.append(words.plain(ga4["country"]))
     if ga4.get("first_seen"):

@@ -20,11 +20,19 @@ from cdp.ui import app
 
 NOTHING: Final = "—"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=@\"'/])")
+# What Streamlit replaces in escaped text, too: addresses by links, a name by its logo, arrows by
+# their signs. An empty directive, which nobody sees or copies, keeps the halves apart.
+_REPLACED: Final = re.compile(
+    r"(?<=http)(?=s?://)|(?<=www)(?=\.)|(?=@)|(?<=:streamlit)(?=:)|(?<=[-<>=~!])(?=[-<>=~])",
+    re.IGNORECASE,
+)
+_APART: Final = ":small[]"
 
 
 def plain(text: object) -> str:
     """Return *text* so that Markdown shows it as it is, whatever it spells."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    halves = _REPLACED.split(" ".join(str(text).split()))
+    return _APART.join(_SPECIAL.sub(r"\\\1", half) for half in halves)
 
 
 def locale() -> Locale:
