@@ -77,7 +77,8 @@ def outcome(run: Run) -> str:
     if run.nothing_new:
         return "nothing new"
     if run.state == "partial":
-        return f"{run.result.get('undelivered', 0)} rows not delivered; the next run tries again"
+        missed = sum(int(run.result.get(name) or 0) for name in ("undelivered", "rejected"))
+        return f"{words.count(missed, 'row')} not delivered; the next run tries again"
     return ""
 
 
