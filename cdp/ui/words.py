@@ -132,7 +132,10 @@ def day(value: str | date | datetime | None) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, str) and len(value) == 10:
-        value = date.fromisoformat(value)
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:  # others may write anything into a document
+            return NOTHING
     if isinstance(value, str | datetime):
         at = _datetime(value)
         value = at.astimezone(zone()).date() if at else None

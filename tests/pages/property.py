@@ -50,12 +50,18 @@ OTHERS: Final[Mapping[str, dict[str, Any]]] = {
     "malformed-1": {"identifiers": "x", "consent": 3, "ga4": [], "contact": None, "sync": "y"},
     "malformed-2": {
         "identifiers": {"email": [1, None, {"a": []}], "phone": "text", "count": "many"},
-        "consent": {"marketing": {"state": 5, "since": 1}, "ads": "granted", "new": {"state": "x"}},
-        "ga4": {"revenue": "many", "first_seen": "soon", "last_seen": "x", "country": ["a"]},
+        "consent": {
+            "marketing": {"state": 5, "since": 1},
+            "ads": "granted",
+            "analytics": {"state": "granted", "since": "whenever!!"},
+            "new": {"state": "x"},
+        },
+        "ga4": {"revenue": "many", "first_seen": "yesterday!", "last_seen": "x", "country": ["a"]},
         "sync": {"state": ["live"], "run": 3},
     },
     "malformed-3": {"sync": {"state": "merged", "merged_into": "malformed-3"}},
     "erased-1": {"sync": {"state": "deleted"}},
+    "gone-1": {"sync": {"state": "gone", "seq": 1}, "crm": {"tier": "gold"}},
     HOSTILE_ID: {
         "identifiers": {"user_id": [HOSTILE, FORMULA], "email": ["a@x.de", HOSTILE]},
         "consent": {
