@@ -26,7 +26,7 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     """
     platform = app.platform()
     found = person.person(platform.documents, platform.policy, profile_id)
-    masked = masks.masked(is_admin, found)
+    masked = masks.masked_on_page(is_admin, found)
     version = platform.published_version()
     known = parts.known(found, version)
     show, conceal = masks.shower(masked), person.concealer(found, masked, known)

@@ -52,19 +52,21 @@ def test_on_a_profile_consent_withholds_from_admins_too(
 
 
 @pytest.mark.parametrize("is_admin", [True, False])
-def test_a_reveal_shows_one_profile_for_a_quarter_of_an_hour(
+def test_a_reveal_shows_one_profiles_page_for_a_quarter_of_an_hour(
     monkeypatch: pytest.MonkeyPatch, is_admin: bool
 ) -> None:
     clock = SimpleNamespace(now=1_000.0)
     monkeypatch.setattr(masks.time, "time", lambda: clock.now)
+    assert set(masks.masked_on_page(is_admin, person())) == ALL
     masks.reveal("p_1")
-    assert set(masks.masked(is_admin, person())) == set()
-    assert set(masks.masked(is_admin, person("p_2"))) == ALL
+    assert set(masks.masked_on_page(is_admin, person())) == set()
+    assert set(masks.masked(is_admin, person())) == ALL, "other pages stay as they were"
+    assert set(masks.masked_on_page(is_admin, person("p_2"))) == ALL
     assert set(masks.masked(False)) == ALL
     clock.now += masks.REVEALED_SECONDS - 1
-    assert set(masks.masked(is_admin, person())) == set()
+    assert set(masks.masked_on_page(is_admin, person())) == set()
     clock.now += 1
-    assert set(masks.masked(is_admin, person())) == ALL
+    assert set(masks.masked_on_page(is_admin, person())) == ALL
 
 
 def test_what_shows_a_value_masks_the_types_it_was_made_for() -> None:
