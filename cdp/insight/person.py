@@ -14,7 +14,15 @@ from typing import Any, Final, Literal
 
 from cdp.domain.access import mask
 from cdp.domain.identifiers import spellings
-from cdp.domain.payload import CONSENT_FIELDS, FIELDS, FieldType, cast, field_type, owns
+from cdp.domain.payload import (
+    CONSENT_FIELDS,
+    FIELDS,
+    IDENTIFIER_TYPES,
+    FieldType,
+    cast,
+    field_type,
+    owns,
+)
 from cdp.domain.policy import Policy
 from cdp.insight.ask import ask
 from cdp.profiles.port import PROFILES, Document, DocumentStore, InvalidDocument
@@ -211,6 +219,12 @@ ORIGINS: Final[Mapping[str, Origin]] = {
         ("client",),
         "clients of events whose analytics state permits to link and to measure",
         "no permitted event tells a client",
+    ),
+    "identifiers.count": Origin(
+        "62_payload",
+        ("profile_identifier",),
+        "identifiers of the profile in all, also those that the lists do not hold",
+        _NO_LINK,
     ),
     "contact.email": Origin(
         "61_profile_identifier",
@@ -597,7 +611,7 @@ def _seen(warehouse: Warehouse, profile_id: str, policy: Policy) -> _Seen | None
 # --- masking --------------------------------------------------------------------------------------
 
 _TYPE_AT: Final[Mapping[str, str]] = {
-    **{path: path.partition(".")[2] for path in FIELDS if path.startswith("identifiers.")},
+    **{f"identifiers.{name}": name for name in IDENTIFIER_TYPES},
     "contact.email": "email",
     "contact.phone": "phone",
     "ga4.last_client_id": "client_id",
