@@ -132,9 +132,10 @@ def actor(user: User) -> str:
     """Return the username of *user*, whose session must not be over by now; for work elsewhere.
 
     Raises:
-        NotPermitted: it is over.
+        NotPermitted: it is over; the attempt is in the audit log.
     """
     if _user(platform().accounts.get(user.username), user.since) is None:
+        platform().governance.session_over(user.username)
         raise NotPermitted("Your session is over; sign in again.")
     return user.username
 

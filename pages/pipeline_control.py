@@ -21,41 +21,14 @@ busy = newest is not None and newest.active
 def start() -> None:
     """Ask for the parameters; what the dialog shows is checked again when it acts."""
     auth.require(Role.ADMIN)
-    latest = next(iter(insight.history(platform.executions, 1)), None)
-    if latest is None:
-        st.write("This is the first refresh: it reads every day that is loaded.")
-    else:
-        st.write(f"The newest run began {words.ago(latest.started_at)}: {latest.state}.")
-    days = st.columns(2)
-    since = days[0].date_input("First day", value=None, key="since", help="Empty: from the start.")
-    until = days[1].date_input("Last day", value=None, key="until", help="Empty: to the end.")
-    full = st.checkbox("Clean every day and write every profile again", key="full")
-    if since and until and since > until:
-        st.error("The first day is after the last one; swap them.")
-        return
-    arguments = {
-        "since": since.isoformat() if since else None,
-        "until": until.isoformat() if until else None,
-        "full": full,
-    }
-    governed = partial(platform.governance.start_refresh, seen=latest.id if latest else "")
-    again = partial(auth.act, governed, arguments, done="The refresh has started.")
-    if st.button("Start it", key="start_it", type="primary", on_click=again):
-        st.rerun()
+    ui.ask_start(platform.executions, partial(auth.act, platform.governance.start_refresh))
 
 
 @st.dialog("Cancel this run?", icon=":material/stop_circle:")
 def cancel(run_id: str) -> None:
     """Say what cancelling does."""
     auth.require(Role.ADMIN)
-    st.write(
-        "It stops after the step it is at. What it has delivered stays; the next refresh does the "
-        "rest. Nothing is lost."
-    )
-    st.caption(f"Run {run_id}")
-    ask = partial(auth.act, platform.governance.cancel_run, run_id, done="The run is stopping.")
-    if st.button("Cancel it", key="cancel_it", type="primary", on_click=ask):
-        st.rerun()
+    ui.ask_cancel(run_id, partial(auth.act, platform.governance.cancel_run))
 
 
 @st.fragment(run_every="1s" if busy else None)

@@ -222,7 +222,9 @@ def account(platform: Platform) -> str:
     return password
 
 
-def floor(browser: Browser, home: Path, name: str, script: str, ready: str, repeat: int) -> Result:
+def floor(
+    browser: Browser, home: Path, *, name: str, script: str, ready: str, repeat: int
+) -> Result:
     """Measure an app of one element."""
     result = Result(name)
     with served(HERE / script, home, home / "times-floor") as server:
@@ -307,8 +309,22 @@ def main(home: Path, profiles: int, repeat: int, as_json: Path | None) -> None:
             results.append(result)
             measure_empty()
         floors = [
-            floor(browser, home, "A table alone", "empty_list.py", "canvas", repeat),
-            floor(browser, home, "A chart alone", "empty_chart.py", ".js-plotly-plot", repeat),
+            floor(
+                browser,
+                home,
+                name="A table alone",
+                script="empty_list.py",
+                ready="canvas",
+                repeat=repeat,
+            ),
+            floor(
+                browser,
+                home,
+                name="A chart alone",
+                script="empty_chart.py",
+                ready=".js-plotly-plot",
+                repeat=repeat,
+            ),
         ]
         before = console.megabytes()
         more = [Visitor(browser, console) for _ in range(5)]

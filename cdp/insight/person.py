@@ -624,30 +624,41 @@ _EMAIL: Final = re.compile(
 )
 
 
-def raw(person: Person, masked: Collection[str]) -> Json:
+def raw(person: Person, masked: Collection[str], known: Collection[Identifier] = ()) -> Json:
     """Return the document, identifiers of the types in *masked* masked wherever they stand.
 
     That is at their own fields; and in others' fields, in longer text and in the names of fields,
     whatever is one of the profile's values or, with `email` masked, looks like an e-mail address.
+
+    Args:
+        known: identifiers that are the person's although consent withholds them from the document.
     """
-    return _Mask(person, masked).map(person.body, "", owned=True)
+    return _Mask(person, masked, known).map(person.body, "", owned=True)
 
 
-def concealer(person: Person, masked: Collection[str]) -> Callable[[str], str]:
+def concealer(
+    person: Person, masked: Collection[str], known: Collection[Identifier] = ()
+) -> Callable[[str], str]:
     """Return what masks text beside the document as `raw` does in it: a page's address, a title."""
-    return _Mask(person, masked).text
+    return _Mask(person, masked, known).text
 
 
 class _Mask:
     """Masks one person's identifiers, wherever they stand."""
 
-    def __init__(self, person: Person, masked: Collection[str]) -> None:
+    def __init__(
+        self, person: Person, masked: Collection[str], known: Collection[Identifier]
+    ) -> None:
         self._masked = frozenset(masked)
+        held = [
+            (name, value)
+            for path, name in _TYPE_AT.items()
+            for value in _texts(_at(person.body, path))
+        ]
         self._types = {
             spelling.lower(): name
-            for path, name in _TYPE_AT.items()
+            for name, value in (*((one.type, one.value) for one in known), *held)
             if name in self._masked
-            for value in _texts(_at(person.body, path))
             # A phone number is known without its plus, too.
             for spelling in (value, value.removeprefix("+") if name == "phone" else value)
             if spelling

@@ -303,7 +303,9 @@ def reachable(report: Report, documents: DocumentStore, policy: Policy) -> None:
         )
         for row in rows:
             for profile_id in row["ids"]:
-                st.page_link(PROFILE, label=profile_id, query_params={"profile": profile_id})
+                st.page_link(
+                    PROFILE, label=words.plain(profile_id), query_params={"profile": profile_id}
+                )
 
 
 def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool) -> None:
@@ -323,7 +325,7 @@ def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool)
             show = masks.shower(masks.masked(is_admin, someone))
             st.page_link(
                 PROFILE,
-                label=profile_id,
+                label=words.plain(profile_id),
                 icon=":material/person:",
                 query_params={"profile": profile_id},
             )

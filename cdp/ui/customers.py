@@ -126,7 +126,7 @@ def _found(show: Show) -> bool:
         name = found.identifiers[0] if found.identifiers else None
         st.page_link(
             "pages/customer_explorer.py",
-            label=f"{words.plain(show(name.type, name.value)) if name else ''} {profile_id}",
+            label=words.plain(f"{show(name.type, name.value) if name else ''} {profile_id}"),
             icon=":material/person:",
             query_params={"profile": profile_id},
         )
@@ -229,6 +229,10 @@ def _changed(name: str) -> None:
     """Write the chosen value into the address, and start at the list's first page."""
     value = st.session_state[f"filter_{name}"]
     text = ",".join(value) if isinstance(value, list) else value
+    read = customers.from_query({name: text} if text else {}, app.platform().policy)
+    if read.ignored:  # it may be somebody's e-mail address, which no address bar shall hold
+        st.session_state[frame.FLASH] = ("error", read.ignored[0])
+        return
     for gone in ("after", "page", name):
         st.query_params.pop(gone, None)
     if text:

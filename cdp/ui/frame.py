@@ -37,12 +37,18 @@ def head(title: str, caption: str = "", badges: tuple[Badge, ...] = ()) -> Itera
             st.title(plain(title), anchor=False)
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 for text, color, icon in badges:
-                    st.badge(plain(text), color=color, icon=f":material/{icon}:")
+                    badge(text, color, icon)
                 if caption:
                     st.caption(caption, width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             yield
     _flash()
+
+
+def badge(text: str, color: Color, icon: str = "") -> None:
+    """Draw a badge; `st.badge` escapes brackets that are escaped already."""
+    mark = f":material/{icon}: " if icon else ""
+    st.markdown(f":{color}-badge[{mark}{plain(text)}]", width="content")
 
 
 def _flash() -> None:
@@ -151,7 +157,7 @@ def cursor(name: str, *of: object) -> str | None:
 
 def pager(name: str, following: str | None, words: str = "") -> None:
     """Draw the way to the list's next page and back."""
-    after: list[str | None] = st.session_state[f"cdp.trail.{name}"]["after"]
+    after = _trail(name)
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         st.caption(words or f"Page {len(after)}", width="content")
         st.button(
@@ -159,8 +165,8 @@ def pager(name: str, following: str | None, words: str = "") -> None:
             key=f"{name}_previous",
             icon=":material/chevron_left:",
             disabled=len(after) == 1,
-            on_click=after.__delitem__,
-            args=(-1,),
+            on_click=_back,
+            args=(name, len(after)),
         )
         st.button(
             "Next",
@@ -168,9 +174,30 @@ def pager(name: str, following: str | None, words: str = "") -> None:
             icon=":material/chevron_right:",
             icon_position="right",
             disabled=following is None,
-            on_click=after.append,
-            args=(following,),
+            on_click=_on,
+            args=(name, len(after), following),
         )
+
+
+# Both say which page the button stood on: a second click on it before the next one is drawn does
+# nothing, nor does one in a session that is over.
+
+
+def _on(name: str, page: int, following: str | None) -> None:
+    after = _trail(name)
+    if len(after) == page:
+        after.append(following)
+
+
+def _back(name: str, page: int) -> None:
+    after = _trail(name)
+    if len(after) == page > 1:
+        after.pop()
+
+
+def _trail(name: str) -> list[str | None]:
+    trail: dict[str, list[str | None]] = st.session_state.get(f"cdp.trail.{name}", {})
+    return trail.get("after", [])
 
 
 @contextmanager

@@ -100,8 +100,8 @@ def _layout(
     graph.add_nodes_from(nodes)
     graph.add_edges_from(edges, weight=1.0)
     graph.add_edges_from([pair for pair in others if pair not in set(edges)], weight=0.5)
-    if len(graph) == 1:
-        return {nodes[0]: (0.0, 0.0)}
+    if len(graph) < 2:
+        return dict.fromkeys(nodes, (0.0, 0.0))
     found = nx.spring_layout(graph, seed=4, iterations=120 if len(graph) <= LABELLED else 60)
     # Stretched to fill the picture in both directions.
     spans = [max(abs(float(spot[i])) for spot in found.values()) or 1.0 for i in (0, 1)]

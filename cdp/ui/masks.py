@@ -26,17 +26,20 @@ Show = Callable[[str, str], str]
 
 
 def masked(is_admin: bool, found: Person | None = None) -> Collection[str]:
-    """Return the types that are masked for the viewer, in a list or on the page of one profile.
+    """Return the types that are masked for the viewer, in a list or of one person.
 
-    There, what the person's consent withholds from the document is masked for admins, too: the
+    Of one, what the person's consent withholds from the document is masked for admins, too: the
     warehouse knows it for joining, which is no reason to show it.
     """
     policy = platform().policy
     hidden = frozenset[str]() if is_admin else frozenset(policy.access.masked)
-    if found is None:
-        return hidden
+    return hidden if found is None else hidden | withheld(found)
+
+
+def masked_on_page(is_admin: bool, found: Person) -> Collection[str]:
+    """Return the types that are masked on a profile's own page, where a reveal counts."""
     until = st.session_state.get(_REVEALED, {}).get(found.profile_id, 0.0)
-    return frozenset() if until > time.time() else hidden | withheld(found)
+    return frozenset() if until > time.time() else masked(is_admin, found)
 
 
 def withheld(found: Person) -> frozenset[str]:
@@ -57,7 +60,7 @@ def name(kind: str, value: str, show: Show) -> str:
 
 
 def reveal(profile_id: str) -> None:
-    """Show a profile's identifiers whole to this session, for a quarter of an hour."""
+    """Show a profile's identifiers whole on its page to this session, for a quarter of an hour."""
     revealed = st.session_state.setdefault(_REVEALED, {})
     revealed[profile_id] = time.time() + REVEALED_SECONDS
 

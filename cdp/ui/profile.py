@@ -62,7 +62,7 @@ def caption(found: Person) -> str:
     """Return the line of facts below the title."""
     ga4 = found.body.get("ga4")
     ga4 = ga4 if isinstance(ga4, dict) else {}
-    parts = [found.profile_id]
+    parts = [words.plain(found.profile_id)]
     if ga4.get("country"):
         parts.append(words.plain(ga4["country"]))
     if ga4.get("first_seen"):
@@ -330,7 +330,7 @@ def event_table(line: person.Timeline, conceal: Callable[[str], str], show: Show
                 "When": words.moment(event["event_at"], seconds=True),
                 "Event": event["event_name"],
                 "Page": conceal(event["page_title"] or event["page_location"] or ""),
-                "Source": event["source"] or "",
+                "Source": conceal(event["source"] or ""),
                 "Device": event["device"] or "",
                 "Revenue": words.money(event["revenue"]) if event["revenue"] else "",
                 "Client": show("client_id", event["client"]) if event["client"] else "",
@@ -361,6 +361,13 @@ _EVENTS_SHOWN: Final = 50
 
 
 # --- identities -----------------------------------------------------------------------------------
+
+
+def known(found: Person, version: str | None) -> list[person.Identifier]:
+    """Return what the warehouse joined into the profile, also what consent withholds from it."""
+    if version is None or found.state == "unknown":
+        return []
+    return [person.Identifier(n.type, n.value) for n in _cluster(version, found.profile_id).nodes]
 
 
 def identities(found: Person, version: str, show: Show) -> stitching.Cluster:

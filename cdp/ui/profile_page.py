@@ -26,19 +26,20 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     """
     platform = app.platform()
     found = person.person(platform.documents, platform.policy, profile_id)
-    masked = masks.masked(is_admin, found)
-    show, conceal = masks.shower(masked), person.concealer(found, masked)
+    masked = masks.masked_on_page(is_admin, found)
+    version = platform.published_version()
+    known = parts.known(found, version)
+    show, conceal = masks.shower(masked), person.concealer(found, masked, known)
     st.page_link("pages/customer_explorer.py", label="All customers", icon=":material/arrow_back:")
     if found.state == "unknown":
         with frame.head("No such profile"):
             pass
         parts.explain_state(found)
         return
-    shown = replace(found, body=person.raw(found, masked))
+    shown = replace(found, body=person.raw(found, masked, known))
     with frame.head(parts.title(found, show), parts.caption(found), parts.badges(found)):
         _actions(found, shown, act, actor, masked=bool(masked))
     parts.explain_state(found)
-    version = platform.published_version()
     until = _until()
     parts.numbers(found, version, until)
     line, cluster = parts.card_row(found, version, until, show, conceal)

@@ -1,14 +1,15 @@
 """Runs of the refresh, as pages draw them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import streamlit as st
 
 from cdp.executions.port import Executions
 from cdp.follow import PHASES, Follower, Phase
-from cdp.insight.runs import REJECTS_AT_MOST, Run, receipts, rejects
+from cdp.insight.runs import REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import DocumentStore
 from cdp.ui import charts, frame, words
@@ -76,7 +77,8 @@ def outcome(run: Run) -> str:
     if run.nothing_new:
         return "nothing new"
     if run.state == "partial":
-        return f"{run.result.get('undelivered', 0)} rows not delivered; the next run tries again"
+        missed = sum(int(run.result.get(name) or 0) for name in ("undelivered", "rejected"))
+        return f"{words.count(missed, 'row')} not delivered; the next run tries again"
     return ""
 
 
@@ -86,6 +88,51 @@ def phases(executions: Executions, run_id: str) -> list[Phase]:
     for _ in follower.news():
         pass
     return follower.phases()
+
+
+def ask_start(executions: Executions, start: Callable[..., None]) -> None:
+    """Ask for a refresh's parameters.
+
+    Args:
+        start: starts one for whoever is signed in then, and reads the newest run again.
+    """
+    latest = next(iter(history(executions, 1)), None)
+    if latest is None:
+        st.write("This is the first refresh: it reads every day that is loaded.")
+    else:
+        st.write(f"The newest run began {words.ago(latest.started_at)}: {latest.state}.")
+    days = st.columns(2)
+    since = days[0].date_input("First day", value=None, key="since", help="Empty: from the start.")
+    until = days[1].date_input("Last day", value=None, key="until", help="Empty: to the end.")
+    full = st.checkbox("Clean every day and write every profile again", key="full")
+    if since and until and since > until:
+        st.error("The first day is after the last one; swap them.")
+        return
+    given = {
+        "since": since.isoformat() if since else None,
+        "until": until.isoformat() if until else None,
+        "full": full,
+    }
+    seen, done = latest.id if latest else "", "The refresh has started."
+    ask = partial(start, given, seen=seen, done=done)
+    if st.button("Start it", key="start_it", type="primary", on_click=ask):
+        st.rerun()
+
+
+def ask_cancel(run_id: str, cancel: Callable[..., None]) -> None:
+    """Say what cancelling does, and ask whether to.
+
+    Args:
+        cancel: cancels a run for whoever is signed in then.
+    """
+    st.write(
+        "It stops after the step it is at. What it has delivered stays; the next refresh does the "
+        "rest. Nothing is lost."
+    )
+    st.caption(f"Run {run_id}")
+    ask = partial(cancel, run_id, done="The run is stopping.")
+    if st.button("Cancel it", key="cancel_it", type="primary", on_click=ask):
+        st.rerun()
 
 
 def progress(run: Run, began: Sequence[Phase]) -> None:
@@ -140,17 +187,17 @@ def gantt(began: Sequence[Phase], key: str) -> None:
 
 
 def listed(
-    history: Sequence[Run], executions: Executions, documents: DocumentStore, objects: ObjectStore
+    runs: Sequence[Run], executions: Executions, documents: DocumentStore, objects: ObjectStore
 ) -> None:
     """Draw the table of runs, and the one that the address or the table chose."""
     with frame.card("History", "Choose a run to see its steps, receipts and rejected rows."):
         chosen = st.dataframe(
-            table(history),
+            table(runs),
             key="runs",
             hide_index=True,
             on_select="rerun",
             selection_mode="single-row",
-            height="content" if len(history) <= 8 else 300,
+            height="content" if len(runs) <= 8 else 300,
             placeholder=words.NOTHING,
             column_config={
                 "State": st.column_config.MultiselectColumn(
@@ -165,14 +212,14 @@ def listed(
             alt="Runs, the newest first",
         )
     rows = chosen["selection"]["rows"]
-    if rows and rows[0] < len(history):
-        st.query_params["run"] = history[rows[0]].id
+    if rows and rows[0] < len(runs):
+        st.query_params["run"] = runs[rows[0]].id
     asked = st.query_params.get("run")
-    run = next((run for run in history if run.id == asked), None)
+    run = next((run for run in runs if run.id == asked), None)
     if run is None:
         if asked:
             st.info("There is no such run among the newest 50.")
-        run = next((run for run in history if not run.active), None)
+        run = next((run for run in runs if not run.active), None)
         if run is None:
             return
     details(run, executions, documents, objects)
@@ -186,7 +233,7 @@ def details(
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(f"Run of {words.moment(run.started_at)}", anchor=False, width="content")
-            st.badge(text, color=color, icon=f":material/{icon}:")
+            frame.badge(text, color, icon)
         st.caption(
             f"{run.id} · started by {words.plain(run.by)} · {words.plain(arguments(run))} · "
             f"took {words.duration(run.seconds)}"

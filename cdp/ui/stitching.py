@@ -307,12 +307,12 @@ def _picked(found: Sequence[Identifier], column: Any, key: str, show: Show) -> I
             )
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             color: frame.Color = "green" if one.profile_id else "gray"
-            st.badge(one.state.value, color=color)
+            frame.badge(one.state.value, color)
             st.caption(NAMES.get(one.type, one.type), width="content")
             if one.profile_id:
                 st.page_link(
                     PROFILE,
-                    label=one.profile_id,
+                    label=words.plain(one.profile_id),
                     icon=":material/person:",
                     query_params={"profile": one.profile_id},
                 )

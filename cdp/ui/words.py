@@ -20,11 +20,19 @@ from cdp.ui import app
 
 NOTHING: Final = "—"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=@\"'/])")
+# What Streamlit replaces in escaped text, too: addresses by links, a name by its logo, arrows by
+# their signs. An empty directive, which nobody sees or copies, keeps the halves apart.
+_REPLACED: Final = re.compile(
+    r"(?<=http)(?=s?://)|(?<=www)(?=\.)|(?=@)|(?<=:streamlit)(?=:)|(?<=[-<>=~!])(?=[-<>=~])",
+    re.IGNORECASE,
+)
+_APART: Final = ":small[]"
 
 
 def plain(text: object) -> str:
     """Return *text* so that Markdown shows it as it is, whatever it spells."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    halves = _REPLACED.split(" ".join(str(text).split()))
+    return _APART.join(_SPECIAL.sub(r"\\\1", half) for half in halves)
 
 
 def locale() -> Locale:
@@ -124,7 +132,10 @@ def day(value: str | date | datetime | None) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, str) and len(value) == 10:
-        value = date.fromisoformat(value)
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:  # others may write anything into a document
+            return NOTHING
     if isinstance(value, str | datetime):
         at = _datetime(value)
         value = at.astimezone(zone()).date() if at else None

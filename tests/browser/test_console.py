@@ -169,10 +169,10 @@ def test_whoever_signs_in_again_where_they_signed_out_stays_signed_in(visitors: 
     expect(page.get_by_text("You are signed out")).to_be_visible()
     page.wait_for_function("!document.cookie.includes('cdp_session=')")
     sign_in(page, "max")
-    expect(page.get_by_text("Max · marketer")).to_be_visible()
+    expect(page.get_by_text("Signed in as Max, marketer")).to_be_visible()
     page.wait_for_function("document.cookie.includes('cdp_session=')")
     page.reload()
-    expect(page.get_by_text("Max · marketer")).to_be_visible()
+    expect(page.get_by_text("Signed in as Max, marketer")).to_be_visible()
 
 
 def test_five_wrong_passwords_from_five_browsers_lock_the_right_one_out(

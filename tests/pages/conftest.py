@@ -1,10 +1,15 @@
 """The console in this process, entered through its real sign-in form."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.app_test import TMP_DIR
@@ -12,7 +17,9 @@ from streamlit.testing.v1.app_test import TMP_DIR
 from cdp.domain.access import Role
 from cdp.platform import Platform, build
 from cdp.settings import Settings
-from tests.pages.support import ACCOUNTS, Served, fill, inside, visit
+from tests.e2e.support import Cdp
+from tests.pages.property import make
+from tests.pages.support import ACCOUNTS, Download, Served, Wire, fill, inside, visit
 from tests.people import PASSWORD, add
 
 
@@ -52,3 +59,49 @@ def signed_in() -> Callable[[Role], AppTest]:
         return at
 
     return enter
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Cdp:
+    """A home in which everything happened that pages tell of; tests see copies of it."""
+    return make(tmp_path_factory.mktemp("generated"))
+
+
+@pytest.fixture
+def refreshed(
+    deployment: Platform, generated: Cdp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Platform:
+    """What pages read instead of an empty home: a copy of the generated one."""
+    home = shutil.copytree(generated.home, tmp_path / "refreshed")
+    monkeypatch.setenv("CDP_HOME", str(home))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return build(Settings.load())
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """All that is sent to browsers from now on."""
+    sent = Wire()
+    enqueue = ForwardMsgQueue.enqueue
+
+    def listen(self: ForwardMsgQueue, message: ForwardMsg) -> None:
+        sent.messages.append(message)
+        enqueue(self, message)
+
+    monkeypatch.setattr(ForwardMsgQueue, "enqueue", listen)
+    return sent
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Download]:
+    """What download buttons do, by the name of their file: a browser may ask at any later time."""
+    kept: dict[str, Download] = {}
+    add_deferred = MediaFileManager.add_deferred
+
+    def keep(self: MediaFileManager, data: Download, *args: Any, **more: Any) -> str:
+        kept[str(more.get("file_name") or args[2])] = data
+        return str(add_deferred(self, data, *args, **more))
+
+    monkeypatch.setattr(MediaFileManager, "add_deferred", keep)
+    return kept

@@ -1,7 +1,12 @@
 """The console's sessions, as AppTest runs them."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.message import Message
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
@@ -54,3 +59,102 @@ def open_page(at: AppTest, page: Path) -> AppTest:
     at.switch_page(f"pages/{page.name}").run()
     assert not at.exception
     return at
+
+
+def go(at: AppTest, name: str, tab: str = "", **query: str) -> AppTest:
+    """Go to an address: a page of `pages/`, perhaps one of its tabs, with its parameters."""
+    at.query_params.clear()
+    if tab:  # AppTest would take the tab of another page with it
+        at.switch_page("pages/overview.py").run()
+        query["details" if "profile" in query else "tab"] = tab
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.switch_page(f"pages/{name}.py").run()
+    assert not at.exception
+    return at
+
+
+def said(at: AppTest) -> str:
+    """Return all prose of the page, a line an element."""
+    kinds = (at.title, at.subheader, at.caption, at.markdown, at.info, at.warning, at.error)
+    return "\n".join(str(e.value) for kind in (*kinds, at.success, at.toast) for e in kind)
+
+
+def metrics(at: AppTest) -> dict[str, str]:
+    """Return the page's figures by their labels."""
+    return {metric.label: metric.value for metric in at.metric}
+
+
+def table(at: AppTest, *columns: str) -> list[dict[str, Any]]:
+    """Return the rows of the page's only table with these columns; lists instead of arrays."""
+    (found,) = [f.value for f in at.dataframe if {*columns} <= {*f.value.columns}]
+    return [
+        {name: list(v) if hasattr(v, "tolist") and v.shape else v for name, v in row.items()}
+        for row in found.to_dict("records")
+    ]
+
+
+def links(at: AppTest) -> list[tuple[str, str, str]]:
+    """Return label, page and query of each link of the page."""
+    found = [link.proto for link in at.main.get("page_link")]
+    return [(link.label, link.page, link.query_string) for link in found]
+
+
+TABS = {
+    "stitching_audit": ("Shape", "Clusters", "Kept out", "Merges and splits", "Look up"),
+    "consent_review": ("States", "Disagreements", "Decisions", "Reachable", "A person"),
+    "profile": ("Events", "Identities", "Consent history", "Fields", "Document"),
+}
+
+
+def tour(at: AppTest, *profile_ids: str, more: Callable[[AppTest], Any] = lambda at: None) -> None:
+    """Look at every page, every tab, and these profiles; do *more* on each."""
+    for name in ("overview", "customer_explorer", "pipeline_control", "audit_log"):
+        more(go(at, name))
+    for order in ("id", "revenue", "first_seen", "sessions", "identifiers"):
+        more(go(at, "customer_explorer", order=order))
+    for name in ("stitching_audit", "consent_review"):
+        for tab in TABS[name]:
+            more(go(at, name, tab))
+    for profile_id in profile_ids:
+        more(go(at, "stitching_audit", "Clusters", cluster=profile_id))
+        for tab in TABS["profile"]:
+            more(go(at, "customer_explorer", tab, profile=profile_id))
+
+
+# --- what a browser gets --------------------------------------------------------------------------
+
+Download = Callable[[], str | bytes]
+
+
+@dataclass
+class Wire:
+    """Messages to browsers, as they are sent."""
+
+    messages: list[ForwardMsg] = field(default_factory=list)
+
+    def bytes(self) -> bytes:
+        """Return all of them in one."""
+        return b"\n".join(message.SerializeToString() for message in self.messages)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield every text with the path of the field that holds it."""
+        for message in self.messages:
+            yield from _texts(message, "")
+
+
+def _texts(message: Message, path: str) -> Iterator[tuple[str, str]]:
+    for descriptor, value in message.ListFields():
+        here = f"{path}.{descriptor.name}" if path else descriptor.name
+        values = [value] if isinstance(value, str | bytes | Message) else _each(value)
+        for one in values:
+            if isinstance(one, Message):
+                yield from _texts(one, here)
+            elif isinstance(one, str):
+                yield here, one
+
+
+def _each(value: Any) -> list[Any]:
+    if hasattr(value, "values"):
+        return list(value.values())
+    return list(value) if hasattr(value, "__iter__") else []

@@ -1,0 +1,94 @@
+"""The overview's figures are the report's, and each leads to what explains it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cdp.domain.access import Role
+from cdp.platform import Platform
+from cdp.ui import words
+from tests.pages.support import go, links, metrics, said
+
+SignedIn = Callable[[Role], AppTest]
+
+
+def report(platform: Platform) -> dict[str, Any]:
+    found = platform.documents.get("reports", "overview")
+    assert found is not None
+    return found.body
+
+
+def charts(at: AppTest) -> dict[str, dict[str, Any]]:
+    """Return Plotly's figures by their alternative text."""
+    found = [chart.proto for chart in at.main.get("plotly_chart")]
+    return {proto.alt: json.loads(proto.spec) for proto in found}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_figures_are_the_reports(refreshed: Platform, signed_in: SignedIn, role: Role) -> None:
+    at = go(signed_in(role), "overview")
+    told = report(refreshed)
+    days = told["days"]
+    assert metrics(at) == {
+        "Profiles": words.number(told["profiles"]),
+        "Stitched profiles": words.percent(told["stitched"] / told["profiles"]),
+        "Active a day": words.number(sum(days["active_profiles"][-7:]) / 7),
+        "Revenue in 7 days": words.number(sum(days["revenue"][-7:])),
+    }
+    holding = {"identifiers", "contact", "ga4", "ads"}
+    bodies = [d.body for d in refreshed.documents.page("profiles", limit=1000).documents]
+    refreshed_ones = [b for b in bodies if isinstance(b.get("sync"), dict) and "seq" in b["sync"]]
+    live = [body for body in refreshed_ones if body["sync"]["state"] == "live"]
+    assert told["profiles"] == sum(bool(holding & body.keys()) for body in live)
+    said_ = said(at)
+    assert f"{words.count(told['stitched'], 'profile')}" in said_
+    assert "complete until Oct 30" in said_
+    helps = [metric.help for metric in at.metric]
+    assert all(helps)
+    assert f"{told['clusters'] - told['profiles']} more are known only" in helps[0]
+
+
+def test_each_figure_links_to_what_explains_it(refreshed: Platform, signed_in: SignedIn) -> None:
+    at = go(signed_in(Role.MARKETER), "overview")
+    assert links(at) == [
+        ("Explore", "customers", ""),
+        ("Explore", "customers", "stitched=yes"),
+        ("Explore", "customers", "seen=7d"),
+        ("Explore", "customers", "order=revenue"),
+        ("Runs", "pipeline", ""),
+        ("Review", "consent", ""),
+    ]
+
+
+def test_charts_draw_the_reports_days_and_the_span_that_is_chosen(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    at = go(signed_in(Role.MARKETER), "overview")
+    told = report(refreshed)
+    drawn = charts(at)
+    sessions, engaged = drawn["Sessions and engaged sessions by day"]["data"]
+    assert (sessions["y"], engaged["y"]) == (
+        told["days"]["sessions"],
+        told["days"]["engaged_sessions"],
+    )
+    assert drawn["Revenue by day"]["data"][0]["y"] == told["days"]["revenue"]
+    fresh = drawn["Rows of the last fourteen days and whether each is final"]["data"][0]
+    assert fresh["x"] == [row["day"] for row in reversed(told["freshness"]["recent"])]
+    consent = drawn["Consent states by purpose"]["data"][0]
+    assert dict(zip(consent["y"], consent["x"], strict=True)) == {
+        row["purpose"]: row["granted"] for row in told["consent"]
+    }
+    countries = drawn["Profiles by country"]["data"][0]
+    assert countries["x"] == [row["profiles"] for row in told["countries"]["top"][:8]]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_before_the_first_refresh_the_next_step_is_told(signed_in: SignedIn, role: Role) -> None:
+    at = go(signed_in(role), "overview")
+    assert "Nothing was refreshed yet" in said(at)
+    assert "start a refresh" in said(at)
+    assert links(at) == [("Pipeline Control", "pipeline", "")]
+    assert not at.metric

@@ -1,0 +1,69 @@
+"""Charts show words as they are, in the viewer's locale."""
+
+import pytest
+
+from cdp.ui import charts
+from tests.unit.ui.conftest import Viewer
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
+        ("a & b", "a &amp; b"),
+        ("&lt;", "&amp;lt;"),
+        (" a\n<br>\tb ", "a &lt;br&gt; b"),
+        ('say "x"', 'say "x"'),
+        (None, "None"),
+        ("Grüße", "Grüße"),
+    ],
+)
+def test_a_label_is_no_html(text: object, shown: str) -> None:
+    assert charts.label(text) == shown
+
+
+def test_days_are_spelled_in_the_viewers_locale(viewer: Viewer) -> None:
+    days = [f"2026-10-{day:02}" for day in range(1, 11)]
+    viewer("de-DE")
+    axis = charts.days(days)
+    assert len(axis["tickvals"]) == len(axis["ticktext"]) == 5
+    assert set(axis["tickvals"]) <= set(days)
+    assert axis["ticktext"][0] == "2. Okt."
+    assert charts.spelled(["2026-10-01"]) == ["1. Okt. 2026"]
+    assert charts.days([]) == {}
+    assert charts.days(["2026-10-01"])["tickvals"] == ["2026-10-01"]
+
+
+def test_numbers_of_axes_have_the_viewers_separators(viewer: Viewer) -> None:
+    assert charts._separators() == ".,"
+    viewer("de-DE")
+    assert charts._separators() == ",."
+
+
+def test_the_palette_is_that_of_the_viewers_theme(viewer: Viewer) -> None:
+    assert charts.palette() is charts.LIGHT
+    viewer(theme="dark")
+    assert charts.palette() is charts.DARK
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("palette", [charts.LIGHT, charts.DARK], ids=["light", "dark"])
+def test_colours_pass_contrast_against_their_background(palette: charts.Palette) -> None:
+    assert contrast(palette.text, palette.back) >= 4.5
+    assert contrast(palette.soft, palette.back) >= 4.5
+    for color in (palette.accent, palette.good, palette.warn, palette.bad, *palette.series):
+        assert contrast(color, palette.back) >= 3, color
+
+
+def test_a_colour_is_thinned() -> None:
+    assert charts.soft("#4F5BD5", 0.35) == "rgba(79,91,213,0.35)"

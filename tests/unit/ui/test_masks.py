@@ -1,0 +1,75 @@
+"""Which identifiers a viewer sees whole."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import streamlit as st
+
+from cdp.domain.policy import Policy
+from cdp.insight.person import Person, PurposeState
+from cdp.settings import Settings
+from cdp.ui import masks
+
+ALL = {"user_id", "email", "phone", "client_id"}
+
+
+@pytest.fixture(autouse=True)
+def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy that ships, and an empty session."""
+    policy = Policy.load(Settings.load().policy)
+    monkeypatch.setattr(masks, "platform", lambda: SimpleNamespace(policy=policy))
+    monkeypatch.setattr(st, "session_state", {})
+
+
+def person(profile_id: str = "p_1", **states: str) -> Person:
+    consent = tuple(
+        PurposeState(name, states.get(name, "unknown"), None, None, "denied", name in states)
+        for name in ("analytics", "ads", "marketing")
+    )
+    return Person(profile_id, None, "live", "known", {}, (), consent, {}, {})
+
+
+def test_lists_are_masked_for_marketers_and_whole_for_admins() -> None:
+    assert set(masks.masked(is_admin=False)) == ALL
+    assert set(masks.masked(is_admin=True)) == set()
+
+
+@pytest.mark.parametrize(
+    ("states", "hidden"),
+    [
+        ({}, ALL),
+        ({"analytics": "granted"}, {"email", "phone"}),
+        ({"marketing": "granted"}, {"user_id", "client_id"}),
+        ({"analytics": "granted", "marketing": "granted"}, set()),
+    ],
+)
+def test_on_a_profile_consent_withholds_from_admins_too(
+    states: dict[str, str], hidden: set[str]
+) -> None:
+    assert set(masks.masked(True, person(**states))) == hidden
+    assert set(masks.masked(False, person(**states))) == ALL
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_a_reveal_shows_one_profiles_page_for_a_quarter_of_an_hour(
+    monkeypatch: pytest.MonkeyPatch, is_admin: bool
+) -> None:
+    clock = SimpleNamespace(now=1_000.0)
+    monkeypatch.setattr(masks.time, "time", lambda: clock.now)
+    assert set(masks.masked_on_page(is_admin, person())) == ALL
+    masks.reveal("p_1")
+    assert set(masks.masked_on_page(is_admin, person())) == set()
+    assert set(masks.masked(is_admin, person())) == ALL, "other pages stay as they were"
+    assert set(masks.masked_on_page(is_admin, person("p_2"))) == ALL
+    assert set(masks.masked(False)) == ALL
+    clock.now += masks.REVEALED_SECONDS - 1
+    assert set(masks.masked_on_page(is_admin, person())) == set()
+    clock.now += 1
+    assert set(masks.masked_on_page(is_admin, person())) == ALL
+
+
+def test_what_shows_a_value_masks_the_types_it_was_made_for() -> None:
+    show = masks.shower({"email"})
+    values: list[Any] = [show("email", "ana@example.com"), show("user_id", "u1000050")]
+    assert values == ["a•••@e•••.com", "u1000050"]
