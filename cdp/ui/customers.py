@@ -144,35 +144,76 @@ def open_profile(profile_id: str) -> None:
 
 def _controls(filters: Filters, order: Order, policy: Policy) -> None:
     """Draw the filters as the address has them; a change changes the address."""
-    now = customers.to_query(filters)
+    now, options = customers.to_query(filters), _options(policy)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.session_state["filter_order"] = order.value
+        st.segmented_control(
+            "Order",
+            list(_ORDERS),
+            key="filter_order",
+            required=True,
+            format_func=lambda value: _ORDERS[value],
+            label_visibility="collapsed",
+            on_change=_changed,
+            args=("order",),
+        )
+        # Not in the page itself: eight lists to choose from take a browser longer than the table.
+        with st.popover("Filters", icon=":material/filter_list:", key="filters"):
+            _filters(now, options)
+        for name, text in now.items():
+            known = [options[name].get(value, value) for value in text.split(",")]
+            st.button(
+                words.plain(f"{_TITLES[name]}: {', '.join(known)}"),
+                key=f"remove_{name}",
+                icon=":material/close:",
+                icon_position="right",
+                help="Take this filter away",
+                on_click=_removed,
+                args=(name,),
+            )
+
+
+_TITLES: Final = {
+    "consent": "Consent",
+    "seen": "Last seen",
+    "revenue": "Revenue",
+    "sessions": "Sessions",
+    "source": "Source",
+    "country": "Country",
+    "stitched": "Stitched",
+}
+
+
+def _options(policy: Policy) -> dict[str, dict[str, str]]:
+    """Return what each filter offers: values as the address spells them, with their words."""
     report = app.report("overview")
-    with st.grid(4, min_column_width=160, gap="small"):
-        _multi("consent", "Consent", now, _pairs(policy))
-        _choice("seen", "Last seen", now, {"1d": "today or yesterday", **_days()})
-        _choice("revenue", "Revenue", now, {f"{n}-": f"{n} and more" for n in (1, 100, 500, 1000)})
-        _choice("sessions", "Sessions", now, {f"{n}-": f"{n} and more" for n in (2, 5, 10, 25)})
-        _choice("source", "Source", now, _top(report, "sources"), free=True)
-        _choice("country", "Country", now, _top(report, "countries"), free=True)
-        _choice("stitched", "Stitched", now, {"yes": "several identifiers", "no": "only one"})
-        _choice("order", "Order", {"order": order.value}, dict(_ORDERS), clear=False)
-
-
-def _pairs(policy: Policy) -> dict[str, str]:
     return {
-        f"{purpose}:{state}": f"{purpose} {state}"
-        for purpose in policy.purposes
-        for state in customers.STATES
+        "consent": {
+            f"{purpose}:{state}": f"{purpose} {state}"
+            for purpose in policy.purposes
+            for state in customers.STATES
+        },
+        "seen": {"1d": "today or yesterday", **{f"{n}d": f"in {n} days" for n in (7, 30, 90)}},
+        "revenue": {f"{n}-": f"{n} and more" for n in (1, 100, 500, 1000)},
+        "sessions": {f"{n}-": f"{n} and more" for n in (2, 5, 10, 25)},
+        "source": _top(report, "sources"),
+        "country": _top(report, "countries"),
+        "stitched": {"yes": "several identifiers", "no": "only one"},
     }
-
-
-def _days() -> dict[str, str]:
-    return {f"{n}d": f"in {n} days" for n in (7, 30, 90)}
 
 
 def _top(report: Mapping[str, Any] | None, name: str) -> dict[str, str]:
     rows = report[name]["top"] if report else []
     values = dict.fromkeys(row["value"] for row in rows if row["value"])
     return {value: value for value in values}
+
+
+def _filters(now: Mapping[str, str], options: Mapping[str, Mapping[str, str]]) -> None:
+    for name, title in _TITLES.items():
+        if name == "consent":
+            _multi(name, title, now, options[name])
+        else:
+            _choice(name, title, now, options[name], free=name in {"source", "country"})
 
 
 def _choice(
@@ -182,7 +223,6 @@ def _choice(
     options: Mapping[str, str],
     *,
     free: bool = False,
-    clear: bool = True,
 ) -> None:
     """Draw a filter of one value.
 
@@ -190,7 +230,6 @@ def _choice(
         now: the parameters of the address.
         options: values as the address spells them, with their words.
         free: other values may be typed.
-        clear: there need not be a value.
     """
     key = f"filter_{name}"
     chosen = now.get(name)
@@ -201,7 +240,7 @@ def _choice(
     st.selectbox(
         title,
         list(known),
-        index=None if clear else 0,
+        index=None,
         key=key,
         format_func=lambda value: known.get(value, value),
         placeholder="Any",
@@ -237,6 +276,11 @@ def _changed(name: str) -> None:
         st.query_params.pop(gone, None)
     if text:
         st.query_params[name] = text
+
+
+def _removed(name: str) -> None:
+    for gone in ("after", "page", name):
+        st.query_params.pop(gone, None)
 
 
 def _empty(query: Mapping[str, str]) -> None:

@@ -93,8 +93,8 @@ def test_fields_say_where_they_come_from_and_why_others_are_absent(
     assert fields["ga4.country"]["Value"] == body["ga4"]["country"]
     assert fields["ga4.country"]["Made by"] == "60_behaviour.sql"
     assert fields["ga4.country"]["Run"] == body["sync"]["run"]
-    assert fields["contact.email"]["Absent because"] == (
-        "marketing is unknown, and silence means denied"
+    assert fields["contact.email"]["Value"] == (
+        "absent: marketing is unknown, and silence means denied"
     )
 
 
