@@ -32,15 +32,16 @@ def numbers(report: Report) -> None:
             delta=f"+{words.number(sum(days['new_profiles'][-7:]))}",
             chart=list(accumulate(days["new_profiles"]))[-90:],
             note="in 7 days",
-            link=(EXPLORER, "Explore", {}),
+            link=(EXPLORER, "Explore", {"order": "id"}),
         )
         kpi(
             "Stitched profiles",
             words.percent(words.share(report["stitched"], report["profiles"])),
-            f"{words.number(report['stitched'])} profiles that more than one identifier leads to.",
+            f"{words.number(report['stitched'])} profiles that more than one "
+            "identifier leads to, as far as consent lets their documents tell.",
             note=f"{words.number(report['stitched'])} profiles",
             share=words.share(report["stitched"], report["profiles"]),
-            link=(EXPLORER, "Explore", {"stitched": "yes"}),
+            link=(EXPLORER, "Explore", {"stitched": "yes", "order": "id"}),
         )
         kpi(
             "Active a day",

@@ -54,8 +54,8 @@ def test_figures_are_the_reports(refreshed: Platform, signed_in: SignedIn, role:
 def test_each_figure_links_to_what_explains_it(refreshed: Platform, signed_in: SignedIn) -> None:
     at = go(signed_in(Role.MARKETER), "overview")
     assert links(at) == [
-        ("Explore", "customers", ""),
-        ("Explore", "customers", "stitched=yes"),
+        ("Explore", "customers", "order=id"),
+        ("Explore", "customers", "stitched=yes&order=id"),
         ("Explore", "customers", "seen=7d"),
         ("Explore", "customers", "order=revenue"),
         ("Runs", "pipeline", ""),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cdp.insight import customers
+from cdp.insight.customers import Filters, Order
 from cdp.insight.overview import freshness, report
 from cdp.warehouse.statements import statements
 from tests.e2e.support import NO_CONSENT_MODE, Cdp, event
@@ -45,14 +47,9 @@ def test_people_are_those_of_the_totals_and_of_the_store(figures, totals, profil
     assert 0 < figures["stitched"] < figures["profiles"]
 
 
-def test_stitched_profiles_have_several_identifiers(figures, warehouse):
-    held = rows(
-        warehouse,
-        "select i.profile_id from identity as i join payload as p on p.profile_id = i.profile_id "
-        "where i.present and p.has_fields",
-    )
-    ids = [profile_id for (profile_id,) in held]
-    assert figures["stitched"] == sum(ids.count(one) > 1 for one in set(ids))
+def test_stitched_profiles_are_those_that_the_explorer_lists_as_such(figures, platform):
+    stitched = Filters(stitched=True)
+    assert figures["stitched"] == customers.total(platform.documents, stitched, Order.ID)
 
 
 def test_the_days_sum_up_to_the_totals(figures, totals):
