@@ -58,7 +58,7 @@ def test_a_search_lands_on_the_profile_and_back_leads_to_the_list(
     page.get_by_label("Find anyone").fill(email.upper())
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/customers?profile={profile_id}")
-    expect(title(page, mask("user_id", user_id))).to_be_visible()
+    expect(title(page, f"Customer {mask('user_id', user_id)}")).to_be_visible()
     assert email not in page.inner_text("body")
     page.go_back()
     expect(title(page, "Customer Explorer")).to_be_visible()
@@ -67,6 +67,7 @@ def test_a_search_lands_on_the_profile_and_back_leads_to_the_list(
 
 
 def choose(page: Page, label: str, typed: str) -> None:
+    page.get_by_role("button", name="Filters").click()
     box = page.get_by_role("combobox", name=re.compile(label))
     box.fill(typed)
     page.keyboard.press("Enter")
@@ -126,7 +127,7 @@ def test_a_marketer_reveals_a_profile_with_a_reason(
 ) -> None:
     profile_id, user_id, email = someone
     page = visitors.signed_in("max", f"/customers?profile={profile_id}&details=Document")
-    expect(title(page, mask("user_id", user_id))).to_be_visible()
+    expect(title(page, f"Customer {mask('user_id', user_id)}")).to_be_visible()
     page.get_by_role("button", name="Reveal").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Why do you need them?").fill("they asked us by phone")
@@ -143,7 +144,7 @@ def test_a_marketer_reveals_a_profile_with_a_reason(
     assert told == [("max", profile_id, "they asked us by phone")]
     page.reload()
     expect(sign_out_button(page)).to_be_visible()
-    expect(title(page, mask("user_id", user_id))).to_be_visible()
+    expect(title(page, f"Customer {mask('user_id', user_id)}")).to_be_visible()
 
 
 def test_whatever_somebody_is_called_is_shown_as_it_is(visitors: Visitors, generated: Cdp) -> None:
