@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 AT_ROOT = {"empty page at /", "A table alone", "A chart alone", "Overview"}
+SHOWN = "selector => document.querySelector(selector)?.getBoundingClientRect().height > 0"
 SETTLED = "[data-test-script-state=notRunning]"
 
 
@@ -181,7 +182,10 @@ class Visitor:
         before, self.bytes, self.server.wire.bytes = len(self.server.runs()), 0, 0
         started = time.perf_counter()
         act(self.page)
-        self.page.locator(ready).first.wait_for()
+        if ready.startswith("text="):
+            self.page.locator(ready).first.wait_for()
+        else:  # looked for at every frame: a locator looks again after up to half a second
+            self.page.wait_for_function(SHOWN, arg=ready, polling="raf")
         result.shown.append((time.perf_counter() - started) * 1000)
         self.settle()
         runs = self.server.runs()[before:]

@@ -35,7 +35,7 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
         nodes = [node for node in cluster.nodes if node.type == kind]
         if not nodes:
             continue
-        labels = [charts.label(words.cut(show(node.type, node.value), 28)) for node in nodes]
+        labels = [charts.label(words.cut(show(node.type, node.value), 22)) for node in nodes]
         traces.append(
             {
                 "type": "scatter",
@@ -69,7 +69,7 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
         alt=f"{cluster.node_count} identifiers and the {cluster.edge_count} edges that join them",
         key=key,
         legend=True,
-        xaxis={"visible": False, "range": [-1.25, 1.25]},
+        xaxis={"visible": False, "range": [-1.5, 1.5]},
         yaxis={"visible": False, "range": [-1.25, 1.2]},
         margin={"l": 0, "r": 0, "t": 26, "b": 0},
     )
@@ -174,7 +174,7 @@ def _kept_out(
             "name": "kept out",
             "x": [spots[one][0] for one in ends],
             "y": [spots[one][1] for one in ends],
-            "text": [charts.label(words.cut(show(e.type, e.value), 24)) for e, _ in ends.values()],
+            "text": [charts.label(words.cut(show(e.type, e.value), 22)) for e, _ in ends.values()],
             "textposition": [_beside(spots[one]) for one in ends],
             "textfont": {"size": 11, "color": colors.soft},
             "cliponaxis": False,
