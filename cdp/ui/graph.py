@@ -35,7 +35,7 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
         nodes = [node for node in cluster.nodes if node.type == kind]
         if not nodes:
             continue
-        labels = [charts.label(words.cut(show(node.type, node.value), 22)) for node in nodes]
+        labels = [charts.label(words.cut(show(node.type, node.value), 28)) for node in nodes]
         traces.append(
             {
                 "type": "scatter",
