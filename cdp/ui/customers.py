@@ -17,7 +17,6 @@ from cdp.ui import app, frame, masks, words
 from cdp.ui.masks import NAMES, Show
 
 PAGE: Final = 50
-_ANY: Final = ""
 _FILTERS: Final = ("consent", "seen", "revenue", "sessions", "source", "country", "stitched")
 _ORDERS: Final[Mapping[str, str]] = {
     Order.LAST_SEEN: "Last seen",

@@ -13,7 +13,6 @@ from cdp.ui.frame import card, kpi
 Report = Mapping[str, Any]
 
 EXPLORER: Final = "pages/customer_explorer.py"
-STITCHING: Final = "pages/stitching_audit.py"
 CONSENT: Final = "pages/consent_review.py"
 PIPELINE: Final = "pages/pipeline_control.py"
 

@@ -204,7 +204,9 @@ def engagement(
         st.caption(f"The consent to {words.plain(line.withheld)} does not permit to show events.")
         return line
     if not line.events:
-        st.caption("No events in this span; choose a longer one.")
+        seen = person.profile_window(app.need_warehouse(), found.profile_id, app.platform().policy)
+        last = f"the last were on {words.day(seen.last)}" if seen else "there are none at all"
+        st.caption(f"No events in this span; {last}.")
         return line
     more = "" if line.total <= len(line.events) else f", the newest {len(line.events)} are shown"
     st.caption(f"{words.count(line.total, 'event')}{more}. Diamonds are purchases.")
