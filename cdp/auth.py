@@ -79,8 +79,10 @@ def require(role: Role = Role.MARKETER) -> User:
     at_home = st.session_state.get(_ROUTED)
     user = current_user() if at_home else None
     if user is None:
-        if at_home:
-            st.rerun()  # the session ended while the page was open; Home.py draws the form
+        # The session ended while the page was open; Home.py draws the form. A fragment's clock may
+        # cut that short and find a session that was emptied already.
+        if at_home or st.session_state.get(_OVER) or st.session_state.get(_LEFT):
+            st.rerun()
         with suppress(StreamlitAPIException):  # no Home.py: the server was told to run this page
             st.switch_page("Home.py")
         st.error("Sign in first.", icon=":material/lock:")
