@@ -9,7 +9,7 @@ from cdp.ui.audit import ACTIONS, table
 
 auth.require(Role.ADMIN)
 audit = app.platform().audit
-with frame.head("Audit Log", "Rows are only ever added. None holds an e-mail address or an id."):
+with frame.head("Audit Log", "Rows are only ever added; they name profiles by opaque ids."):
     action = st.selectbox(
         "Action",
         list(ACTIONS),

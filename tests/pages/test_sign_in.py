@@ -528,3 +528,22 @@ def test_without_a_provider_its_word_counts_for_nothing() -> None:
 def test_the_deployment_that_pages_read_is_the_tests(deployment: Platform) -> None:
     visit()
     assert app.platform().settings.home == deployment.settings.home
+
+
+def test_what_finds_its_session_emptied_has_the_whole_page_drawn_anew() -> None:
+    """A fragment's clock may cut the drawing of the form short, and run on its own."""
+
+    def fragment() -> None:
+        import streamlit as st
+
+        from cdp import auth
+
+        st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+        if st.session_state["runs"] < 3:
+            auth.require()
+
+    at = AppTest.from_function(fragment)
+    at.session_state["cdp.over"] = True
+    at.run()
+    assert at.session_state["runs"] == 3
+    assert not at.error
