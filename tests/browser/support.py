@@ -35,7 +35,7 @@ try:
 except ImportError:
     absent("needs the package playwright of requirements-dev.txt")
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)  # a machine may be busy with other tests
 
 FLAGS = [
     "--headless",
