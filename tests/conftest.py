@@ -1,9 +1,12 @@
 """Fixtures for every suite."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import emulators
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +22,31 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def firestore_emulator() -> Iterator[str]:
+    """Address of a Firestore emulator; take a project of your own."""
+    with emulators.firestore() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator() -> Iterator[str]:
+    """Address of a Pub/Sub emulator; take a project of your own."""
+    with emulators.pubsub() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def storage_emulator() -> Iterator[str]:
+    """URL of a Cloud Storage emulator that ignores preconditions; take a bucket of your own."""
+    with emulators.storage() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def strict_storage_emulator() -> Iterator[str]:
+    """URL of a Cloud Storage emulator that keeps preconditions; take a bucket of your own."""
+    with emulators.strict_storage() as address:
+        yield address
