@@ -64,3 +64,6 @@ class Warehouse(Protocol):
 
     def publish(self) -> None:
         """Let readers see the tables as they are now, at once and as a whole."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
