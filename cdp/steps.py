@@ -23,7 +23,7 @@ from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
 from cdp.queue.port import Queue
 from cdp.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
-from cdp.warehouse.rest import query_parameter
+from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
 from cdp.workflow_engine import describe
 
@@ -90,6 +90,7 @@ class Steps:
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "plan": self.plan,
+            "show_export": self.show_export,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
@@ -239,6 +240,18 @@ class Steps:
                 return self._store_id()
             return self._store_id()
         return str(found.body["id"])
+
+    def show_export(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Let the next statements read the export's tables of one batch.
+
+        Args:
+            body: `suffixes`, the batch's QueryParameter.
+        """
+        del run_id
+        suffixes = parameter_values([body["suffixes"]])["suffixes"]
+        assert isinstance(suffixes, list)
+        self._warehouse.show_export(suffixes)
+        return {}
 
     # --- delivery ---------------------------------------------------------------------------------
 
