@@ -5,7 +5,6 @@ statement exactly the parameters that the workflow or Python gives it. A questio
 its parameters.
 """
 
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from zetasql.types import TypeKind
 
 from cdp.domain.days import ExportTable
 from cdp.domain.policy import Policy
+from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Put
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.runs import Runs
@@ -58,14 +58,11 @@ class EmptyWarehouse:
     def loaded_versions(self):
         return []
 
+    def show_export(self, suffixes):
+        assert suffixes == ["20261031"]
 
-class OneShard:
-    """Object store and queue of a run whose one shard was delivered."""
 
-    def open(self, name):
-        file = {"shard": 0, "of_shard": 0, "rows": 1}
-        return io.BytesIO(json.dumps({"rows": 1, "files": [file]}).encode())
-
+class NothingDead:
     def dead(self, topic):
         return []
 
@@ -82,14 +79,15 @@ class Answers:
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory):
     """Ask the real steps, so that no type is written down here."""
-    documents = SqliteDocuments(tmp_path_factory.mktemp("steps") / "documents.sqlite")
+    folder = tmp_path_factory.mktemp("steps")
+    documents, objects = SqliteDocuments(folder / "documents.sqlite"), FolderObjects(folder)
     runs = Runs(documents, lease_seconds=60)
     steps = Steps(
         warehouse=EmptyWarehouse(),
         documents=documents,
         runs=runs,
-        objects=OneShard(),
-        queue=OneShard(),
+        objects=objects,
+        queue=NothingDead(),
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("UTC"),
@@ -99,11 +97,15 @@ def answers(tmp_path_factory):
     )
     steps.call("lease", "r1", {})
     plan = steps.call("plan", "r1", {})
+    batch = steps.call("batch", "r1", {"number": 1})
+    file = {"shard": 0, "of_shard": 0, "rows": 1}
+    manifest = json.dumps({"rows": 1, "files": [file]}).encode()
+    objects.put("runs/r1/manifest.json", manifest)
     receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
     receipts = steps.call("receipts", "r1", {})
     documents.close()
-    (batch,) = plan["batches"]
+    assert plan["batches"] == 1
     return Answers(
         named_types(plan["parameters"]),
         named_types(batch.values()),
