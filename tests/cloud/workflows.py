@@ -87,6 +87,7 @@ class CloudWorkflows:
         self._executions = executions
         self._parent = parent
         self._foreign: dict[str, ev.Execution] = {}
+        self._foreign_entries: dict[str, Sequence[dict[str, Any]]] = {}
         self._refusals: dict[str, deque[Refused]] = {}
         self._lock = threading.Lock()
         self._server = grpc.server(futures.ThreadPoolExecutor(4, "workflows"))
@@ -114,14 +115,17 @@ class CloudWorkflows:
         with self._lock:
             self._refusals[method] = deque([Refused(code, message)] * times)
 
-    def keep(self, execution: ev.Execution) -> None:
-        """Tell of an execution that was started elsewhere; its name gets the workflow's before it.
+    def keep(self, execution: ev.Execution, entries: Sequence[dict[str, Any]] = ()) -> None:
+        """Tell of an execution that was started elsewhere, besides the embedded deployment's.
 
-        It stands beside those of the embedded deployment.
+        Args:
+            execution: its name is an id; the workflow's name comes before it.
+            entries: its step entries, as Google's JSON.
         """
         kept = ev.Execution(execution)
         kept.name = f"{self._parent}/executions/{execution.name}"
         self._foreign[execution.name] = kept
+        self._foreign_entries[execution.name] = entries
 
     # --- the service ------------------------------------------------------------------------------
 
@@ -178,8 +182,11 @@ class CloudWorkflows:
         if query.get("orderBy", "entryId") != "entryId":
             raise Refused(Code.INVALID_ARGUMENT, "orderBy is served for entryId only")
         id = _id(name)
-        steps = [] if id in self._foreign else self._executions.steps(id)
-        found = _entries(name, steps)
+        found = (
+            list(self._foreign_entries[id])
+            if id in self._foreign
+            else _entries(name, self._executions.steps(id))
+        )
         if condition := query.get("filter"):
             match = re.fullmatch(r'updateTime>"([^"]+)"', condition)
             if match is None:

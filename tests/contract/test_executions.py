@@ -24,6 +24,8 @@ from cdp.follow import Follower
 from tests.cloud.workflows import PARENT, CloudWorkflows, connect
 from tests.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("executions")
+
 TEXT = Path(__file__).with_name("executions.yaml")
 NOBODY = "00000000-0000-4000-8000-000000000000"
 Code = grpc.StatusCode
@@ -240,8 +242,40 @@ def test_more_entries_than_a_page_holds_are_all_read(google):
 
 
 def foreign(name, **more):
+    """An execution that was started elsewhere, as Google tells of it."""
     began = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
     return ev.Execution(name=name, **{"start_time": began, "state": "ACTIVE"} | more)
+
+
+def entry(number, changed, **more):
+    """A step entry with nothing but what Google always tells."""
+    began = "2026-03-01T04:00:00Z"
+    told = {"entryId": str(number), "createTime": began, "updateTime": changed}
+    step = {"routine": "main", "step": "a", "stepType": "STEP_ASSIGN", "state": "STATE_SUCCEEDED"}
+    return told | step | more
+
+
+def test_an_entry_that_is_seen_late_is_told_all_the_same(server, google):
+    # Branches run side by side: what changed at one moment, or before, may be seen afterwards.
+    two = entry(2, "2026-03-01T04:00:10.000000200Z")
+    server.keep(foreign("late"), [two])
+    follower = Follower(google, "late")
+    assert [step.id for step in follower.news()] == [2]
+    beside = entry(3, "2026-03-01T04:00:10.000000200Z")
+    server.keep(foreign("late"), [entry(1, "2026-03-01T04:00:09.5Z"), two, beside])
+    assert [step.id for step in follower.news()] == [1, 3]
+    assert list(follower.news()) == []
+
+
+def test_an_entry_tells_its_times_to_the_microsecond(server, google):
+    changed = "2026-03-01T04:00:10.123456789Z"
+    running = entry(2, changed, state="STATE_IN_PROGRESS", navigationInfo={"parent": "1"})
+    server.keep(foreign("times"), [entry(1, changed), running])
+    one, two = google.steps("times")
+    began = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
+    ended = began + timedelta(seconds=10, microseconds=123456)
+    assert (one.started_at, one.ended_at, one.parent) == (began, ended, None)
+    assert (two.started_at, two.ended_at, two.parent) == (began, None, 1)
 
 
 def test_more_executions_than_a_page_holds_are_all_listed(server, google):
