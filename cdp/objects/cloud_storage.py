@@ -16,7 +16,7 @@ import google_crc32c
 import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
-from google.cloud import storage
+from google.cloud.storage import Blob, Bucket
 from google.cloud.storage.exceptions import DataCorruption
 
 from cdp.domain.errors import CdpError
@@ -38,7 +38,7 @@ _FIELDS: Final = "items(name,generation,size,md5Hash),nextPageToken"
 class CloudStorageObjects(ObjectStore):
     """The objects of one bucket. An object's generation is Cloud Storage's own."""
 
-    def __init__(self, bucket: storage.Bucket) -> None:
+    def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
     def put(self, name: str, data: Data, *, if_absent: bool = False) -> Stored:
@@ -85,7 +85,7 @@ class CloudStorageObjects(ObjectStore):
         with suppress(ObjectNotFound), self._errors(name):
             self._bucket.blob(name).delete()
 
-    def read(self, blob: storage.Blob, start: int, end: int) -> bytes:
+    def read(self, blob: Blob, start: int, end: int) -> bytes:
         """Return the bytes [start, end) of the generation that *blob* is.
 
         Raises:
@@ -105,7 +105,7 @@ class CloudStorageObjects(ObjectStore):
             raise CdpError(f"{blob.name!r} came incomplete from Cloud Storage; read it again")
         return found
 
-    def _blob(self, name: str) -> storage.Blob:
+    def _blob(self, name: str) -> Blob:
         check_name(name)
         blob = self._bucket.blob(name)
         with self._errors(name):
@@ -146,10 +146,10 @@ class CloudStorageObjects(ObjectStore):
 class _Pinned(io.RawIOBase):
     """Reads one generation in parts, and compares the checksum of the whole with its own."""
 
-    def __init__(self, objects: CloudStorageObjects, blob: storage.Blob) -> None:
+    def __init__(self, objects: CloudStorageObjects, blob: Blob) -> None:
         self._objects, self._blob = objects, blob
         self._at, self._size = 0, blob.size or 0
-        self._checksum = google_crc32c.Checksum()
+        self._checksum = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
 
     def readable(self) -> bool:
         return True
@@ -167,7 +167,7 @@ class _Pinned(io.RawIOBase):
         if end == self._at:
             return b""
         data = self._objects.read(self._blob, self._at, end)
-        self._checksum.update(data)
+        self._checksum.update(data)  # type: ignore[no-untyped-call]
         expected = self._blob.crc32c
         if end == self._size and self._digest() != expected:
             raise CdpError(f"{self._blob.name!r} arrived damaged from Cloud Storage; read it again")
@@ -213,6 +213,6 @@ def _chunks(data: Data) -> Iterator[bytes]:
         yield from data
 
 
-def _stored(blob: storage.Blob) -> Stored:
+def _stored(blob: Blob) -> Stored:
     md5 = base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
     return Stored(blob.name, int(blob.generation), int(blob.size), md5)

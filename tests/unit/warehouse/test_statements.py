@@ -60,7 +60,7 @@ class EmptyWarehouse:
 
 
 class OneShard:
-    """Object store and queue of a run whose one shard was delivered."""
+    """Object store and dead letters of a run whose one shard was delivered."""
 
     def open(self, name):
         file = {"shard": 0, "of_shard": 0, "rows": 1}
@@ -90,6 +90,7 @@ def answers(tmp_path_factory):
         runs=runs,
         objects=OneShard(),
         queue=OneShard(),
+        dead_letters=OneShard(),
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("UTC"),
