@@ -23,6 +23,19 @@ PHASES: Final[Mapping[str, str]] = {
 }
 """Steps of the workflow's `refresh`, in order, with what a person reads."""
 
+# Entries that bear the name of the step around them. Their parents do not tell them apart: Google
+# documents a parent only as what is reached by stepping out, which may be the routine's caller.
+_PARTS: Final = frozenset(
+    {
+        "STEP_CONDITION",
+        "STEP_FOR_ITERATION",
+        "STEP_PARALLEL_BRANCH_ENTRY",
+        "STEP_TRY",
+        "STEP_RETRY",
+        "STEP_EXCEPT",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -48,16 +61,15 @@ class Follower:
         """Yield entries that began or changed since the last call."""
         for step in self._executions.steps(self._id, after=self._revision):
             self._revision = max(self._revision, step.revision)
-            self._steps[step.id] = step
-            yield step
+            if self._steps.get(step.id) != step:
+                self._steps[step.id] = step
+                yield step
 
     def phases(self) -> list[Phase]:
         """Return the phases that began so far, in order."""
         found = []
         for step in sorted(self._steps.values(), key=lambda step: step.id):
-            around = self._steps.get(step.parent) if step.parent else None
-            outermost = around is None or around.routine != step.routine
-            if step.routine == "refresh" and outermost and step.step in PHASES:
+            if step.routine == "refresh" and step.step in PHASES and step.type not in _PARTS:
                 seconds = (
                     (step.ended_at - step.started_at).total_seconds() if step.ended_at else None
                 )

@@ -29,6 +29,8 @@ from cdp.workflow_engine import describe
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000
+BATCHES_AT_MOST: Final = 250
+"""Roughly: a batch ends with its day, so that there may be twice as many."""
 TOLD_AT_MOST: Final = 1_000
 """Rejected profiles, and shards in doubt, that are passed on by name: variables hold little.
 
@@ -99,7 +101,7 @@ class Steps:
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "plan": self.plan,
-            "show_export": self.show_export,
+            "batch": self.batch,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
@@ -138,7 +140,8 @@ class Steps:
             body: `since`, `until` (YYYY-MM-DD or null), `full`.
 
         Returns:
-            `nothing_new` with the run's `outcome`, or `parameters`, `batches` and limits.
+            `nothing_new` with the run's `outcome`, or `parameters`, how many `batches` of days
+            there are to clean, and limits.
         """
         arguments = dict(body or {})
         full = bool(arguments.get("full"))
@@ -190,23 +193,32 @@ class Steps:
                 for day in work
             ],
         )
+        # Years of days are more than the workflow's variables hold: it asks for each batch.
+        batches = [
+            {
+                "suffixes": query_parameter("suffixes", [day.table.suffix for day in batch]),
+                "dates": query_parameter("dates", [day.table.day for day in batch]),
+                "days": query_parameter("days", [_day_row(day) for day in batch]),
+            }
+            for batch in days.batches(work, self._batch_events(work))
+        ]
+        self._objects.put(_plan_name(run_id), json.dumps(batches).encode())
         return {
             "nothing_new": False,
             "forget_published": not same_store,
             "parameters": _rest(self._parameters(run, full, fingerprint, store_id)),
-            "batches": [
-                {
-                    "suffixes": query_parameter("suffixes", [day.table.suffix for day in batch]),
-                    "dates": query_parameter("dates", [day.table.day for day in batch]),
-                    "days": query_parameter("days", [_day_row(day) for day in batch]),
-                }
-                for batch in days.batches(work, self._limits.batch_events)
-            ],
+            "batches": len(batches),
             "seq": query_parameter("seq", int(run["seq"])),
             "shard_rows": self._limits.shard_rows,
             "shards_at_most": SHARDS_AT_MOST,
             "delivery_timeout": self._limits.delivery_timeout,
         }
+
+    def _batch_events(self, work: Sequence[days.DayWork]) -> int:
+        """Return how many events a batch has, so that there are not too many batches."""
+        return max(
+            self._limits.batch_events, sum(day.table.rows for day in work) // BATCHES_AT_MOST
+        )
 
     def _parameters(
         self, run: Mapping[str, Any], full: bool, fingerprint: str, store_id: str
@@ -250,17 +262,21 @@ class Steps:
             return self._store_id()
         return str(found.body["id"])
 
-    def show_export(self, run_id: str, body: Any) -> dict[str, Any]:
-        """Let the next statements read the export's tables of one batch.
+    def batch(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Let the next statements read the export's tables of one batch of the plan.
 
         Args:
-            body: `suffixes`, the batch's QueryParameter.
+            body: `number`, from 1.
+
+        Returns:
+            `suffixes`, `dates` and `days`: the batch's parameters.
         """
-        del run_id
-        suffixes = parameter_values([body["suffixes"]])["suffixes"]
+        with self._objects.open(_plan_name(run_id)) as file:
+            batch: dict[str, Any] = json.load(file)[body["number"] - 1]
+        suffixes = parameter_values([batch["suffixes"]])["suffixes"]
         assert isinstance(suffixes, list)
         self._warehouse.show_export(suffixes)
-        return {}
+        return batch
 
     # --- delivery ---------------------------------------------------------------------------------
 
@@ -464,6 +480,10 @@ class Steps:
             for message in self._dead_letters.dead(self._topic)
             if message.data.get("run_id") == run_id
         }
+
+
+def _plan_name(run_id: str) -> str:
+    return f"runs/{run_id}/plan.json"
 
 
 def policy_parameters(policy: Policy) -> dict[str, Value]:

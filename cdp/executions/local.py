@@ -114,6 +114,8 @@ class LocalExecutions:
                 "order by id",
                 (id, after),
             ).fetchall()
+        if not rows:
+            self._read("where id = ?", (id,), id)
         return [_step(row) for row in rows]
 
     # --- inside the execution's own process -------------------------------------------------------

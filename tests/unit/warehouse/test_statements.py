@@ -5,7 +5,6 @@ statement exactly the parameters that the workflow or Python gives it. A questio
 its parameters.
 """
 
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -23,10 +22,13 @@ import yaml
 from sqlglot import exp
 from zetasql.types import TypeKind
 
+from cdp.dead_letters import DocumentDeadLetters
 from cdp.domain.days import ExportTable
 from cdp.domain.policy import Policy
+from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Put
 from cdp.profiles.sqlite import SqliteDocuments
+from cdp.queue.local import LocalQueue
 from cdp.runs import Runs
 from cdp.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.row_files import RAW_TABLES
@@ -58,16 +60,8 @@ class EmptyWarehouse:
     def loaded_versions(self):
         return []
 
-
-class OneShard:
-    """Object store and dead letters of a run whose one shard was delivered."""
-
-    def open(self, name):
-        file = {"shard": 0, "of_shard": 0, "rows": 1}
-        return io.BytesIO(json.dumps({"rows": 1, "files": [file]}).encode())
-
-    def dead(self, topic):
-        return []
+    def show_export(self, suffixes):
+        assert suffixes == ["20261031"]
 
 
 @dataclass(frozen=True)
@@ -82,15 +76,16 @@ class Answers:
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory):
     """Ask the real steps, so that no type is written down here."""
-    documents = SqliteDocuments(tmp_path_factory.mktemp("steps") / "documents.sqlite")
+    folder = tmp_path_factory.mktemp("steps")
+    documents, objects = SqliteDocuments(folder / "documents.sqlite"), FolderObjects(folder)
     runs = Runs(documents, lease_seconds=60)
     steps = Steps(
         warehouse=EmptyWarehouse(),
         documents=documents,
         runs=runs,
-        objects=OneShard(),
-        queue=OneShard(),
-        dead_letters=OneShard(),
+        objects=objects,
+        queue=LocalQueue(folder / "queue.sqlite"),
+        dead_letters=DocumentDeadLetters(documents),
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("UTC"),
@@ -100,11 +95,15 @@ def answers(tmp_path_factory):
     )
     steps.call("lease", "r1", {})
     plan = steps.call("plan", "r1", {})
+    batch = steps.call("batch", "r1", {"number": 1})
+    file = {"shard": 0, "of_shard": 0, "rows": 1}
+    manifest = json.dumps({"rows": 1, "files": [file]}).encode()
+    objects.put("runs/r1/manifest.json", manifest)
     receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
     receipts = steps.call("receipts", "r1", {})
     documents.close()
-    (batch,) = plan["batches"]
+    assert plan["batches"] == 1
     return Answers(
         named_types(plan["parameters"]),
         named_types(batch.values()),
