@@ -14,6 +14,7 @@ FUNCTIONS: Final = ("main.py", "logs.py")
 LEFT_OUT: Final = (
     "__main__.py",
     "auth.py",
+    "connectors.py",
     "demo",
     "embedded.py",
     "executions/local.py",
