@@ -5,7 +5,7 @@ Google's libraries find the credentials, and the emulators, by their own environ
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ from cdp.deployment import Platform
 from cdp.domain.errors import CdpError
 
 if TYPE_CHECKING:
+    from cdp.dead_letters import DocumentDeadLetters
     from cdp.executions.cloud import CloudExecutions
     from cdp.objects.cloud_storage import CloudStorageObjects
     from cdp.profiles.firestore import FirestoreDocuments
+    from cdp.queue.port import Refused
     from cdp.queue.pubsub import PubSubQueue
     from cdp.steps import Steps
     from cdp.warehouse.bigquery import BigQueryWarehouse
@@ -59,6 +61,16 @@ class Cloud(Platform):
         return PubSubQueue(PublisherClient(), self.settings.needed("project"))
 
     @cached_property
+    def dead_letters(self) -> "DocumentDeadLetters":
+        from cdp.dead_letters import DocumentDeadLetters  # noqa: PLC0415
+
+        return DocumentDeadLetters(self.documents)
+
+    def refuse(self, id: str, data: Mapping[str, Any], attempt: int, error: "Refused") -> None:
+        # Pub/Sub knows no final refusal: it would deliver the message until it gives up.
+        self.dead_letters.bury(id, self.settings.topic, data, attempts=attempt, reason=str(error))
+
+    @cached_property
     def executions(self) -> "CloudExecutions":
         import google.auth  # noqa: PLC0415
         from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
@@ -79,7 +91,6 @@ class Cloud(Platform):
 
     @cached_property
     def steps(self) -> "Steps":
-        """What the workflow asks of Python."""
         return self.steps_over(self._warehouse(self.settings.maximum_bytes_billed), self.queue)
 
     @property

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cdp.governance import Governance
     from cdp.objects.port import ObjectStore
     from cdp.profiles.port import DocumentStore
-    from cdp.queue.port import Queue
+    from cdp.queue.port import DeadLetters, Queue, Refused
     from cdp.steps import Steps
     from cdp.warehouse.ga4_files import Loaded
     from cdp.warehouse.port import Warehouse
@@ -53,6 +53,23 @@ class Platform(ABC):
     @property
     @abstractmethod
     def executions(self) -> "Executions": ...
+
+    @property
+    @abstractmethod
+    def dead_letters(self) -> "DeadLetters": ...
+
+    @property
+    @abstractmethod
+    def steps(self) -> "Steps":
+        """What the workflow asks of Python."""
+
+    @abstractmethod
+    def refuse(self, id: str, data: Mapping[str, Any], attempt: int, error: "Refused") -> None:
+        """Have the message *id*, which the ingest function refused, delivered no more.
+
+        Raises:
+            Refused: *error*, where the delivery takes that for an answer.
+        """
 
     @property
     @abstractmethod
@@ -129,6 +146,7 @@ class Platform(ABC):
             runs=self.runs,
             objects=self.objects,
             queue=queue,
+            dead_letters=self.dead_letters,
             policy=self.policy,
             property=settings.property,
             zone=ZoneInfo(settings.timezone),
@@ -139,6 +157,7 @@ class Platform(ABC):
                 batch_events=settings.batch_events,
                 delivery_timeout=settings.delivery_timeout,
             ),
+            topic=settings.topic,
         )
 
     def free_dead_lease(self) -> str | None:

@@ -20,7 +20,7 @@ from cdp.domain.policy import Policy
 from cdp.insight import reports
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
-from cdp.queue.port import Queue
+from cdp.queue.port import DeadLetters, Queue
 from cdp.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
@@ -37,6 +37,10 @@ TOLD_AT_MOST: Final = 1_000
 A profile or shard beyond counts as in doubt, and is delivered again by the next run.
 """
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
+
+
+class UnknownStep(CdpError):  # noqa: N818 - reads as the sentence it is
+    """There is no step of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,14 @@ class Steps:
         runs: Runs,
         objects: ObjectStore,
         queue: Queue,
+        dead_letters: DeadLetters,
         policy: Policy,
         property: str,
         zone: ZoneInfo,
         salt: str,
         limits: Limits,
         free_dead_lease: Callable[[], str | None] = lambda: None,
+        topic: str = TOPIC,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._warehouse = warehouse
@@ -79,6 +85,8 @@ class Steps:
         self._runs = runs
         self._objects = objects
         self._queue = queue
+        self._dead_letters = dead_letters
+        self._topic = topic
         self._policy = policy
         self._property = property
         self._zone = zone
@@ -91,7 +99,8 @@ class Steps:
         """Answer the step *name* of the run *run_id*.
 
         Raises:
-            CdpError: no such step, or what the step says.
+            UnknownStep: there is none of this name.
+            CdpError: what the step says.
         """
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
@@ -104,7 +113,7 @@ class Steps:
             "fail": self.fail,
         }
         if name not in known:
-            raise CdpError(f"no step {name!r}; there are {', '.join(known)}")
+            raise UnknownStep(f"no step {name!r}; there are {', '.join(known)}")
         if name != "lease":
             self._runs.renew(run_id)
         return known[name](run_id, body)
@@ -331,7 +340,7 @@ class Steps:
             }
             for file in self._manifest(run_id)["files"]
         ]
-        self._queue.publish(TOPIC, messages)
+        self._queue.publish(self._topic, messages)
         return {"messages": len(messages)}
 
     def receipts(self, run_id: str, body: Any) -> dict[str, Any]:
@@ -476,7 +485,7 @@ class Steps:
         """Return the shards of the run that were given up, with the reason."""
         return {
             message.data["shard"]: message.reason
-            for message in self._queue.dead(TOPIC)
+            for message in self._dead_letters.dead(self._topic)
             if message.data.get("run_id") == run_id
         }
 

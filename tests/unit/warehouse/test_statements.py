@@ -22,11 +22,13 @@ import yaml
 from sqlglot import exp
 from zetasql.types import TypeKind
 
+from cdp.dead_letters import DocumentDeadLetters
 from cdp.domain.days import ExportTable
 from cdp.domain.policy import Policy
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Put
 from cdp.profiles.sqlite import SqliteDocuments
+from cdp.queue.local import LocalQueue
 from cdp.runs import Runs
 from cdp.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.row_files import RAW_TABLES
@@ -62,11 +64,6 @@ class EmptyWarehouse:
         assert suffixes == ["20261031"]
 
 
-class NothingDead:
-    def dead(self, topic):
-        return []
-
-
 @dataclass(frozen=True)
 class Answers:
     """The types of the parameters that steps answer with, by name."""
@@ -87,7 +84,8 @@ def answers(tmp_path_factory):
         documents=documents,
         runs=runs,
         objects=objects,
-        queue=NothingDead(),
+        queue=LocalQueue(folder / "queue.sqlite"),
+        dead_letters=DocumentDeadLetters(documents),
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("UTC"),
