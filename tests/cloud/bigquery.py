@@ -46,7 +46,7 @@ _TYPES = {
 _DML = {"insert", "update", "delete", "merge"}
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - reads as what it is
     """An error as BigQuery answers it."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
@@ -105,29 +105,34 @@ class Server:
     def answer(self, method: str, path: str, asked: Mapping[str, str], body: Any) -> Any:
         """Answer a call; *path* is what follows `projects/<project>/`."""
         with self._lock:
-            match method, *path.split("/"):
-                case "POST", "jobs":
-                    return self._insert(body)
-                case "POST", "queries":
-                    return self._query(body)
-                case "GET", "jobs":
-                    parent = asked["parentJobId"]
-                    found = [j for j in self.jobs.values() if _parent(j) == parent]
-                    return {"jobs": found}
-                case "GET", "jobs", id:
-                    return self._found(id)
-                case "GET", "queries", id:
-                    return self._results(id)
-                case "GET", "datasets", name:
-                    return self._dataset(name)
-                case "PATCH", "datasets", name:
-                    return self._patch(name, body, asked.get("If-Match"))
-                case "GET", "datasets", name, "tables":
-                    self._dataset(name)
-                    return {"tables": [self._table(name, table) for table in self._names(name)]}
-                case "GET", "datasets", name, "tables", table:
-                    return self._table(name, table)
-        raise Refusal(501, "notImplemented", f"{method} {path}")
+            return self._routed(method, path.split("/"), asked, body)
+
+    def _routed(  # noqa: PLR0911 - one for each call
+        self, method: str, path: Sequence[str], asked: Mapping[str, str], body: Any
+    ) -> Any:
+        match method, *path:
+            case "POST", "jobs":
+                return self._insert(body)
+            case "POST", "queries":
+                return self._query(body)
+            case "GET", "jobs":
+                parent = asked["parentJobId"]
+                found = [j for j in self.jobs.values() if _parent(j) == parent]
+                return {"jobs": found}
+            case "GET", "jobs", id:
+                return self._found(id)
+            case "GET", "queries", id:
+                return self._results(id)
+            case "GET", "datasets", name:
+                return self._dataset(name)
+            case "PATCH", "datasets", name:
+                return self._patch(name, body, asked.get("If-Match"))
+            case "GET", "datasets", name, "tables":
+                self._dataset(name)
+                return {"tables": [self._table(name, table) for table in self._names(name)]}
+            case "GET", "datasets", name, "tables", table:
+                return self._table(name, table)
+        raise Refusal(501, "notImplemented", f"{method} {'/'.join(path)}")
 
     def _dataset(self, name: str) -> dict[str, Any]:
         if name not in self.datasets:
