@@ -100,6 +100,11 @@ class Server:
             self.db.execute(f'CREATE OR REPLACE TABLE "{dataset}"."{name}" AS {select}')
             self._touch(dataset, name)
 
+    def forget(self, dataset: str, table: str) -> None:
+        """Drop a table; one that is made later is another one."""
+        self.db.execute(f'DROP TABLE "{dataset}"."{table}"')
+        del self._stamps[(dataset, table)]
+
     # --- the API ----------------------------------------------------------------------------------
 
     def answer(self, method: str, path: str, asked: Mapping[str, str], body: Any) -> Any:
