@@ -211,7 +211,8 @@ class BigQueryWarehouse:
             for name in sorted(work)
         ]
         script += [f"drop table `{_path(target, name)}`" for name in sorted(there - work)]
-        self.run(";\n".join(script), {})
+        if script:
+            self.run(";\n".join(script), {})
         with self._explained("publish"):
             dataset = self._client.get_dataset(self._work)
             dataset.labels |= {"published": side, "published_version": secrets.token_hex(8)}
@@ -284,7 +285,7 @@ class BigQueryWarehouse:
         if reason == "accessDenied":
             return (
                 f"; grant this account roles/bigquery.jobUser on {self._project}, "
-                f"roles/bigquery.dataEditor on its datasets {self._work.dataset_id}, _a and _b "
+                f"roles/bigquery.dataOwner on its datasets {self._work.dataset_id}, _a and _b "
                 f"(dataViewer where it only reads) and roles/bigquery.dataViewer on {self._export}"
             )
         if reason == "notFound" and "Dataset" in _message(error):
