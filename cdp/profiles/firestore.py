@@ -188,7 +188,7 @@ class FirestoreDocuments(DocumentStore):
         found = self._found(query)
         shown = found[:limit]
         more = len(found) > limit
-        last = queries.position(shown[-1], order_by) if more else None
+        last = queries.position(shown[-1], where, order_by) if more else None
         return Page(
             [_document(message) for message in shown],
             cursor(last, order_by, descending) if last else None,

@@ -11,6 +11,7 @@ from cdp.profiles import firestore_values as values
 from cdp.profiles.port import InvalidQuery, Position, Where
 
 StructuredQuery: Final[Any] = query.StructuredQuery.pb()
+Cursor: Final[Any] = query.Cursor.pb()
 _Operator: Final = query.StructuredQuery.FieldFilter.Operator
 _OPERATORS: Final = {
     "==": _Operator.EQUAL,
@@ -27,7 +28,9 @@ _DIRECTIONS: Final = {
     False: query.StructuredQuery.Direction.ASCENDING,
     True: query.StructuredQuery.Direction.DESCENDING,
 }
-_ODD: Final = "\0"  # before the value of a cursor that is neither text nor a number
+_RANGES: Final = frozenset({"<", "<=", ">", ">=", "!="})
+_PLAIN: Final = frozenset({"string_value", "integer_value", "double_value", "boolean_value"})
+_ODD: Final = "\0"  # before the value of a cursor that is more than one text or number
 
 
 def conditions(collection: str, where: Sequence[Where]) -> Any:
@@ -48,6 +51,11 @@ def conditions(collection: str, where: Sequence[Where]) -> Any:
     return result
 
 
+def compared(where: Sequence[Where]) -> list[str]:
+    """Return the paths by which conditions take a range, in the order of Firestore's own rule."""
+    return sorted({condition.path for condition in where if condition.op in _RANGES})
+
+
 def page(
     collection: str,
     where: Sequence[Where],
@@ -60,16 +68,26 @@ def page(
 ) -> Any:
     """Return a query for *limit* documents in order, those after *start*.
 
+    Between the order and the id come the paths of which a range is asked for: Firestore wants so.
+
     Args:
         parent: the name above every collection.
+
+    Raises:
+        InvalidQuery: no index is in this order.
     """
     result = conditions(collection, where)
     result.limit.value = limit
-    for path in (order_by, "__name__"):
-        if path is not None:
-            order = result.order_by.add()
-            order.field.field_path = path
-            order.direction = _DIRECTIONS[descending]
+    paths = _paths(where, order_by)
+    if not order_by and (paths or descending):
+        raise InvalidQuery(
+            "no index lists by id what lies in a range, or lists ids backwards: "
+            "order by a value, or leave the range out"
+        )
+    for path in (*paths, "__name__"):
+        order = result.order_by.add()
+        order.field.field_path = path
+        order.direction = _DIRECTIONS[descending]
     if order_by is not None:
         # Null is a value to Firestore, the lowest; false comes next.
         bound = result.end_at if descending else result.start_at
@@ -77,30 +95,39 @@ def page(
         bound.values.add().boolean_value = False
     if start is not None:
         result.start_at.Clear()
-        if order_by is not None:
-            result.start_at.values.add().CopyFrom(_value(start.value))
+        result.start_at.values.extend(_values(start, len(paths)))
         result.start_at.values.add().reference_value = f"{parent}/{collection}/{start.id}"
     return result
 
 
-def position(document: Any, order_by: str | None) -> Position:
+def position(document: Any, where: Sequence[Where], order_by: str | None) -> Position:
     """Return where *document*, the last of a page, stands in the order."""
     key = document.name.rpartition("/")[2]
-    if order_by is None:
+    found: list[Any] = [values.at(document.fields, path) for path in _paths(where, order_by)]
+    if not found:
         return Position(key)
-    message = values.at(document.fields, order_by)
-    assert message is not None  # a query in this order gives no document without the value
-    match message.WhichOneof("value_type"):
-        case "string_value" | "integer_value" | "double_value" | "boolean_value":
-            return Position(key, values.json_value(message))
-    return Position(key, _ODD + base64.b64encode(message.SerializeToString()).decode())
+    if len(found) == 1 and found[0].WhichOneof("value_type") in _PLAIN:
+        return Position(key, values.json_value(found[0]))
+    message = Cursor(values=found).SerializeToString()
+    return Position(key, _ODD + base64.b64encode(message).decode())
 
 
-def _value(plain: Any) -> Any:
-    """Return the message of a cursor's value; InvalidQuery where it was made up."""
+def _paths(where: Sequence[Where], order_by: str | None) -> list[str]:
+    return list(dict.fromkeys([*([order_by] if order_by else []), *compared(where)]))
+
+
+def _values(start: Position, expected: int) -> list[Any]:
+    """Return the messages of a cursor's values; InvalidQuery where it was made up."""
+    plain = start.value
     try:
-        if isinstance(plain, str) and plain.startswith(_ODD):
-            return values.Value.FromString(base64.b64decode(plain[1:], validate=True))
-        return values.value(plain)
+        if plain is None:
+            found = []
+        elif isinstance(plain, str) and plain.startswith(_ODD):
+            found = list(Cursor.FromString(base64.b64decode(plain[1:], validate=True)).values)
+        else:
+            found = [values.value(plain)]
     except (ValueError, TypeError, DecodeError):
-        raise InvalidQuery("the cursor is not one of this list; start at its first page") from None
+        found = None
+    if found is None or len(found) != expected:
+        raise InvalidQuery("the cursor is not one of this list; start at its first page")
+    return found
