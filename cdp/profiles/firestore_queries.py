@@ -107,7 +107,9 @@ def position(document: Any, where: Sequence[Where], order_by: str | None) -> Pos
     if not found:
         return Position(key)
     if len(found) == 1 and found[0].WhichOneof("value_type") in _PLAIN:
-        return Position(key, values.json_value(found[0]))
+        plain = values.json_value(found[0])
+        if values.value(plain) == found[0]:  # NaN is no number in JSON
+            return Position(key, plain)
     message = Cursor(values=found).SerializeToString()
     return Position(key, _ODD + base64.b64encode(message).decode())
 
