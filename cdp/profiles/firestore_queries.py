@@ -56,11 +56,36 @@ def compared(where: Sequence[Where]) -> list[str]:
     return sorted({condition.path for condition in where if condition.op in _RANGES})
 
 
+def order(where: Sequence[Where], order_by: str | None) -> tuple[str, ...]:
+    """Return the paths of a list's order before the id.
+
+    A path that is equal to one value orders nothing, and Firestore takes none. After the order come
+    the paths of which a range is asked for: Firestore wants so.
+    """
+    constant = {condition.path for condition in where if condition.op == "=="}
+    given = [] if order_by is None or order_by in constant else [order_by]
+    return tuple(dict.fromkeys([*given, *compared(where)]))
+
+
+def count(collection: str, where: Sequence[Where], paths: Sequence[str], descending: bool) -> Any:
+    """Return a query for what meets every condition, in an order that an index has."""
+    result = conditions(collection, where)
+    for path in paths:
+        _add_order(result, path, descending)
+    return result
+
+
+def _add_order(query: Any, path: str, descending: bool) -> None:
+    added = query.order_by.add()
+    added.field.field_path = path
+    added.direction = _DIRECTIONS[descending]
+
+
 def page(
     collection: str,
     where: Sequence[Where],
     *,
-    order_by: str | None,
+    paths: Sequence[str],
     descending: bool,
     start: Position | None,
     limit: int,
@@ -68,27 +93,15 @@ def page(
 ) -> Any:
     """Return a query for *limit* documents in order, those after *start*.
 
-    Between the order and the id come the paths of which a range is asked for: Firestore wants so.
-
     Args:
+        paths: of `order`, the id comes after them.
         parent: the name above every collection.
-
-    Raises:
-        InvalidQuery: no index is in this order.
     """
     result = conditions(collection, where)
     result.limit.value = limit
-    paths = _paths(where, order_by)
-    if not order_by and (paths or descending):
-        raise InvalidQuery(
-            "no index lists by id what lies in a range, or lists ids backwards: "
-            "order by a value, or leave the range out"
-        )
     for path in (*paths, "__name__"):
-        order = result.order_by.add()
-        order.field.field_path = path
-        order.direction = _DIRECTIONS[descending]
-    if order_by is not None:
+        _add_order(result, path, descending)
+    if paths:
         # Null is a value to Firestore, the lowest; false comes next.
         bound = result.end_at if descending else result.start_at
         bound.before = not descending
@@ -100,11 +113,11 @@ def page(
     return result
 
 
-def position(document: Any, where: Sequence[Where], order_by: str | None) -> Position:
+def position(document: Any, paths: Sequence[str], order_by: str | None) -> Position:
     """Return where *document*, the last of a page, stands in the order."""
     key = document.name.rpartition("/")[2]
-    found: list[Any] = [values.at(document.fields, path) for path in _paths(where, order_by)]
-    if not found:
+    found: list[Any] = [values.at(document.fields, path) for path in paths]
+    if order_by is None:
         return Position(key)
     if len(found) == 1 and found[0].WhichOneof("value_type") in _PLAIN:
         plain = values.json_value(found[0])
@@ -112,10 +125,6 @@ def position(document: Any, where: Sequence[Where], order_by: str | None) -> Pos
             return Position(key, plain)
     message = Cursor(values=found).SerializeToString()
     return Position(key, _ODD + base64.b64encode(message).decode())
-
-
-def _paths(where: Sequence[Where], order_by: str | None) -> list[str]:
-    return list(dict.fromkeys([*([order_by] if order_by else []), *compared(where)]))
 
 
 def _values(start: Position, expected: int) -> list[Any]:
