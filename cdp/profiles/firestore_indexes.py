@@ -121,10 +121,11 @@ class Indexes:
         if self.serve(collection, where, order):
             return
         paths, descending = order
+        kept = [condition for condition in where if not _is_any(condition)]
         others = [
             path
             for path in ORDERED.get(collection, ())
-            if self.serve(collection, where, (_ordered(path, where), descending))
+            if self.serve(collection, kept, (_ordered(path, kept), descending))
         ]
         change = f"order by {' or '.join(others)}, or use" if others else "use"
         asked = ", ".join(sorted({*_equal(where), *paths}))
@@ -182,6 +183,11 @@ def _key(index: Index) -> tuple[Any, ...]:
 
 def _equal(where: Sequence[Where]) -> Collection[str]:
     return {condition.path for condition in where if condition.op in {"==", "in", "contains"}}
+
+
+def _is_any(condition: Where) -> bool:
+    """Whether a condition asks for any text or number, as an order does."""
+    return condition.op == ">=" and condition.value in {"", float("-inf")}
 
 
 def _ordered(path: str, where: Sequence[Where]) -> tuple[str, ...]:
