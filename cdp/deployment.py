@@ -4,7 +4,7 @@ Parts are made on first use, so that a function pays only for those that it need
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path

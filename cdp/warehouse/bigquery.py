@@ -197,6 +197,15 @@ class BigQueryWarehouse:
         job.result(timeout=self._timeout)
         return int(job.output_rows or 0)
 
+    def stop(self, run_id: str) -> None:
+        with self._explained(f"stop {run_id}"):
+            for state in ("running", "pending"):
+                # Everybody's: the workflow starts them under another account.
+                for job in self._client.list_jobs(all_users=True, state_filter=state):
+                    if job.labels.get("run") == run_id:
+                        job.cancel(timeout=_CALL_SECONDS)
+                        _succeeds(job, self._timeout)
+
     def publish(self) -> None:
         """Clone every table beside what readers see, then let them see the clones.
 
