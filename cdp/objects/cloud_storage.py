@@ -32,6 +32,7 @@ from cdp.objects.port import (
 
 _CHUNK: Final = 8 << 20  # uploads take multiples of 256 KiB
 _NO_BUCKET: Final = "The specified bucket does not exist"
+_TEXTS: Final = {"sql": "text/plain; charset=utf-8", "json": "application/json"}
 _FIELDS: Final = "items(name,generation,size,md5Hash),nextPageToken"
 
 
@@ -51,12 +52,12 @@ class CloudStorageObjects(ObjectStore):
         with self._errors():
             try:
                 if len(head) < _CHUNK:
-                    blob.upload_from_string(
-                        head, "application/octet-stream", if_generation_match=expect
-                    )
+                    blob.upload_from_string(head, _kind(name), if_generation_match=expect)
                 else:  # visible when its last part has arrived
                     rest = _Reader(chain([head], iter(lambda: reader.read(_CHUNK), b"")))
-                    blob.upload_from_file(rest, if_generation_match=expect)
+                    blob.upload_from_file(
+                        rest, content_type=_kind(name), if_generation_match=expect
+                    )
             except api.PreconditionFailed:
                 raise ObjectExists(f"{name!r} exists already") from None
         return _stored(blob)
@@ -211,6 +212,12 @@ def _chunks(data: Data) -> Iterator[bytes]:
             yield chunk
     else:
         yield from data
+
+
+def _kind(name: str) -> str:
+    """Return the content's type: a workflow is given what is text as text, the rest as bytes."""
+    _, _, ending = name.rpartition(".")
+    return _TEXTS.get(ending, "application/octet-stream")
 
 
 def _stored(blob: Blob) -> Stored:
