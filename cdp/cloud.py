@@ -31,6 +31,7 @@ class Cloud(Platform):
 
     # Longer than any statement, or wait for receipts; a run that died is told by its execution.
     lease_seconds = 6 * 3600
+    poll_seconds = 5.0
 
     @cached_property
     def documents(self) -> "FirestoreDocuments":
@@ -44,20 +45,20 @@ class Cloud(Platform):
 
     @cached_property
     def objects(self) -> "CloudStorageObjects":
-        from google.cloud import storage  # noqa: PLC0415
+        from google.cloud.storage import Client  # noqa: PLC0415
 
         from cdp.objects.cloud_storage import CloudStorageObjects  # noqa: PLC0415
 
-        client = storage.Client(self.settings.needed("project"))
+        client = Client(self.settings.needed("project"))
         return CloudStorageObjects(client.bucket(self.settings.needed("bucket")))
 
     @cached_property
     def queue(self) -> "PubSubQueue":
-        from google.cloud import pubsub_v1  # noqa: PLC0415
+        from google.cloud.pubsub_v1 import PublisherClient  # noqa: PLC0415
 
         from cdp.queue.pubsub import PubSubQueue  # noqa: PLC0415
 
-        return PubSubQueue(pubsub_v1.PublisherClient(), self.settings.needed("project"))
+        return PubSubQueue(PublisherClient(), self.settings.needed("project"))
 
     @cached_property
     def dead_letters(self) -> "DocumentDeadLetters":
@@ -84,7 +85,7 @@ class Cloud(Platform):
         place = f"projects/{settings.needed('project')}/locations/{settings.region}"
         return CloudExecutions(
             executions_v1.ExecutionsClient(credentials=credentials),
-            AuthorizedSession(credentials),
+            AuthorizedSession(credentials),  # type: ignore[no-untyped-call]
             parent=f"{place}/workflows/{settings.workflow}",
         )
 

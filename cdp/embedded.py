@@ -40,6 +40,7 @@ class Embedded(Platform):
     """Everything below one folder, `CDP_HOME`."""
 
     lease_seconds = 60
+    poll_seconds = 0.05
 
     @cached_property
     def documents(self) -> SqliteDocuments:

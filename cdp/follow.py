@@ -49,9 +49,14 @@ class Phase:
 
 
 class Follower:
-    """Reads an execution's trace again and again, each entry once."""
+    """Reads an execution's trace again and again, each entry once.
 
-    def __init__(self, executions: Executions, id: str) -> None:
+    Args:
+        phases_only: read no more than phases are told from; a trace may have 100,000 entries.
+    """
+
+    def __init__(self, executions: Executions, id: str, *, phases_only: bool = False) -> None:
+        self._routine = "refresh" if phases_only else None
         self._executions = executions
         self._id = id
         self._revision = 0
@@ -59,7 +64,7 @@ class Follower:
 
     def news(self) -> Iterator[Step]:
         """Yield entries that began or changed since the last call."""
-        for step in self._executions.steps(self._id, after=self._revision):
+        for step in self._executions.steps(self._id, after=self._revision, routine=self._routine):
             self._revision = max(self._revision, step.revision)
             if self._steps.get(step.id) != step:
                 self._steps[step.id] = step

@@ -119,17 +119,22 @@ class CloudExecutions:
                 if not self.get(id).state.ended:
                     raise
 
-    def steps(self, id: str, *, after: int = 0) -> builtins.list[Step]:
+    def steps(self, id: str, *, after: int = 0, routine: str | None = None) -> builtins.list[Step]:
         with self._errors(id=id):
             # By id: while entries change, a page may hold one that an earlier page held.
-            found = {step.id: step for step in map(_step, self._entries(id, after))}
+            found = {step.id: step for step in map(_step, self._entries(id, after, routine))}
         return [found[entry] for entry in sorted(found)]
 
-    def _entries(self, id: str, after: int) -> Iterator[Mapping[str, Any]]:
+    def _entries(self, id: str, after: int, routine: str | None) -> Iterator[Mapping[str, Any]]:
         params: dict[str, str | int] = {"pageSize": _ENTRIES}
+        conditions = []
         if after:
             since = _EPOCH + timedelta(microseconds=after) - _OVERLAP
-            params["filter"] = f'updateTime>"{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
+            conditions.append(f'updateTime>"{since:%Y-%m-%dT%H:%M:%S.%fZ}"')
+        if routine is not None:
+            conditions.append(f'routine="{routine}"')
+        if conditions:
+            params["filter"] = " AND ".join(conditions)
         url = f"{self._endpoint}/v1/{self._name(quote(id, safe=''))}/stepEntries"
         while True:
             page = self._retry(self._read)(url, params)

@@ -112,10 +112,11 @@ class Executions(Protocol):
             ExecutionNotFound: there is none of that id.
         """
 
-    def steps(self, id: str, *, after: int = 0) -> Sequence[Step]:
+    def steps(self, id: str, *, after: int = 0, routine: str | None = None) -> Sequence[Step]:
         """Return the trace: entries that began or changed after the revision *after*, in order.
 
-        An entry may be told again though it did not change; none that changed is left out.
+        An entry may be told again though it did not change; none that changed is left out. With
+        *routine*, only the entries of that subworkflow: a long trace has many.
 
         Raises:
             ExecutionNotFound: there is none of that id.

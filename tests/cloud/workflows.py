@@ -187,12 +187,16 @@ class CloudWorkflows:
             if id in self._foreign
             else _entries(name, self._executions.steps(id))
         )
-        if condition := query.get("filter"):
-            match = re.fullmatch(r'updateTime>"([^"]+)"', condition)
+        condition = query.get("filter", "")
+        for term in condition.split(" AND ") if condition else ():
+            match = re.fullmatch(r'(updateTime>|routine=)"([^"]+)"', term)
             if match is None:
-                raise Refused(Code.INVALID_ARGUMENT, "filter is served for updateTime only")
-            since = datetime.fromisoformat(match[1])
-            found = [one for one in found if datetime.fromisoformat(one["updateTime"]) > since]
+                raise Refused(Code.INVALID_ARGUMENT, "filter is served for updateTime and routine")
+            if match[1] == "routine=":
+                found = [one for one in found if one["routine"] == match[2]]
+            else:
+                since = datetime.fromisoformat(match[2])
+                found = [one for one in found if datetime.fromisoformat(one["updateTime"]) > since]
         size = min(int(query.get("pageSize", 0)) or 1000, 1000)
         first = _place(query.get("pageToken", ""), condition or "") + int(query.get("skip", 0))
         page: dict[str, Any] = {"totalSize": len(found)}
