@@ -31,6 +31,7 @@ from cdp.objects.port import (
 )
 
 _CHUNK: Final = 8 << 20  # uploads take multiples of 256 KiB
+_PIECE: Final = 4 << 20  # of a download: most shards are one
 _TRANSIENT: Final = (api.ServerError, api.TooManyRequests, api.RetryError)
 _NO_BUCKET: Final = "The specified bucket does not exist"
 _TEXTS: Final = {"sql": "text/plain; charset=utf-8", "json": "application/json"}
@@ -67,7 +68,7 @@ class CloudStorageObjects(ObjectStore):
         blob = self._blob(name)
         if generation not in {None, blob.generation}:
             raise GenerationChanged(f"{name!r} is generation {blob.generation}, not {generation}")
-        return cast(BinaryIO, io.BufferedReader(_Pinned(self, blob), min(_CHUNK, blob.size or 1)))
+        return cast(BinaryIO, io.BufferedReader(_Pinned(self, blob), min(_PIECE, blob.size or 1)))
 
     def stat(self, name: str) -> Stored:
         return _stored(self._blob(name))

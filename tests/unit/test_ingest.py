@@ -1,9 +1,6 @@
 """Shards, rows, rejects and receipts, on the real embedded stores."""
 
-import gzip
 import json
-import threading
-import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -11,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.domain.merge import Kind
-from cdp.ingest import BadRow, Shard, Truncated, ingest_shard, parse_row
+from cdp.ingest import BadRow, Shard, ingest_shard, parse_row
 from cdp.objects.folder import FolderObjects
-from cdp.objects.port import GenerationChanged, ObjectNotFound
-from cdp.profiles.port import Put, Where
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.port import Refused
 
@@ -67,187 +62,6 @@ def counts(receipt):
 def rejected(objects, run_id="r1", shard=0):
     with objects.open(f"runs/{run_id}/rejected/{shard}.ndjson") as stream:
         return [json.loads(line) for line in stream]
-
-
-# Shards
-
-
-def test_a_shard_becomes_profiles_and_a_receipt(objects, documents):
-    rows = [
-        upsert(1, sessions="12", last_seen="2021-01-29 08:00:00 UTC", country=None),
-        {**upsert(2), "set": {"identifiers": {"email": ["a@x"]}, "consent": {"ads": {}}}},
-        {"profile_id": "p3", "seq": "1", "delete": True},
-        {"profile_id": "p4", "seq": 1, "hash": "h", "merged_into": "p1"},
-    ]
-    receipt = ingest(objects, documents, put(objects, ndjson(*rows), 4), attempt=3)
-    assert counts(receipt) == (4, 0, 0, 0)
-    assert (receipt.at, receipt.attempt) == ("2021-01-29T08:00:00.000000Z", 3)
-    assert documents.get("receipts", "r1.0").body["written"] == 4
-    first = documents.get("profiles", "p1").body
-    assert first["ga4"] == {"sessions": 12, "last_seen": "2021-01-29T08:00:00.000000Z"}
-    assert first["sync"] == {"run": "r1", "seq": 1, "hash": "h1", "at": receipt.at, "state": "live"}
-    assert documents.find("a@x") == ["p2"]
-    assert documents.get("profiles", "p3").body["sync"]["state"] == "deleted"
-    assert documents.resolve("p4") == "p1"
-    assert objects.list("runs/r1/rejected/") == []
-
-
-def test_both_exporters_end_in_equal_documents(objects, documents):
-    bigquery = upsert(1, sessions="12", revenue=3, first_seen="2021-01-29 08:00:00 UTC")
-    duckdb = upsert(2, sessions=12, revenue=3.0, first_seen="2021-01-29 08:00:00+00", events=None)
-    ingest(objects, documents, put(objects, ndjson(bigquery, duckdb), 2))
-    one, other = documents.get("profiles", "p1").body, documents.get("profiles", "p2").body
-    assert json.dumps(one) == json.dumps(other)
-
-
-def test_fields_of_others_survive_every_kind_of_upsert(objects, documents):
-    theirs = {"crm": {"a.b": 1}, "ga4": {"custom_by_sgtm": "x", "country": "DE"}}
-    documents.commit([Put("profiles", "p1", theirs)])
-    row = {**upsert(1, sessions=1), "unset": ["ga4", "consent.ads"]}
-    ingest(objects, documents, put(objects, ndjson(row), 1))
-    body = documents.get("profiles", "p1").body
-    del body["sync"]
-    assert body == {"crm": {"a.b": 1}, "ga4": {"custom_by_sgtm": "x", "sessions": 1}}
-
-
-def test_one_bad_line_in_a_hundred_is_set_aside(objects, documents):
-    rows = [upsert(n, sessions=n) for n in range(99)]
-    rows[41] = {**upsert(41), "set": {"contact": {"email": ["jane@example.com"]}}}
-    data = ndjson(*rows[:50], b'{"profile_id": "jane@ex', *rows[50:])
-    receipt = ingest(objects, documents, put(objects, data, 100), batch_rows=10)
-    assert counts(receipt) == (98, 0, 0, 2)
-    assert rejected(objects) == [
-        {"line": 42, "profile_id": "p41", "reason": "contact.email takes a string, not list"},
-        {"line": 51, "profile_id": None, "reason": "not JSON"},
-    ]
-    assert documents.count("profiles") == 98
-
-
-def test_a_row_over_a_mebibyte_is_set_aside_without_being_held(objects, documents):
-    large = upsert(1, country="x" * 1_258_291)
-
-    def data():
-        yield ndjson(upsert(0), large)
-        for _ in range(64):  # a line of 64 MiB
-            yield b"y" * MIB
-        yield b"\n" + ndjson(upsert(2))
-
-    message = put(objects, data(), 4)
-    tracemalloc.start()
-    receipt = ingest(objects, documents, message)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert counts(receipt) == (2, 0, 0, 2)
-    assert [entry["reason"] for entry in rejected(objects)] == ["over 1 MiB", "over 1 MiB"]
-    assert peak < 16 * MIB
-
-
-def test_a_row_that_makes_its_document_too_large_is_set_aside(objects, documents):
-    documents.commit([Put("profiles", "p1", {"crm": "x" * 1_000_000})])
-    data = ndjson(upsert(0), upsert(1, country="y" * 100_000), upsert(2))
-    receipt = ingest(objects, documents, put(objects, data, 3))
-    assert counts(receipt) == (2, 0, 0, 1)
-    reason = "the merged document is over 1 MiB"
-    assert rejected(objects) == [{"line": 2, "profile_id": "p1", "reason": reason}]
-    assert documents.get("profiles", "p1").body == {"crm": "x" * 1_000_000}
-
-
-def test_delivered_again_a_shard_with_a_receipt_does_nothing(objects, documents):
-    message = put(objects, ndjson(upsert(1)), 1)
-    first = ingest(objects, documents, message)
-    objects.delete(message["name"])
-    assert ingest(objects, documents, message, attempt=2) == first
-
-
-def test_delivered_again_without_a_receipt_it_changes_nothing_that_was_written(objects, documents):
-    whole = ndjson(*(upsert(n, sessions=n) for n in range(10)))
-    ingest(objects, documents, put(objects, whole[: len(whole) // 2], None, shard=7))
-    version = documents.get("profiles", "p0").version
-    receipt = ingest(objects, documents, put(objects, whole, 10))
-    assert receipt.written + receipt.unchanged == 10
-    assert receipt.unchanged >= 4
-    assert documents.get("profiles", "p0").version == version
-
-
-def test_delivered_twice_at_once_it_leaves_one_receipt_that_adds_up(objects, documents):
-    message = put(objects, ndjson(*(upsert(n, sessions=n) for n in range(300))), 300)
-    receipts, barrier = [], threading.Barrier(4)
-
-    def deliver():
-        barrier.wait()
-        receipts.append(ingest(objects, documents, message, batch_rows=50))
-
-    threads = [threading.Thread(target=deliver) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(receipts) == 4
-    assert len(set(receipts)) == 1
-    counts(receipts[0])
-    assert documents.count("profiles", [Where("ga4.sessions", ">=", 0)]) == 300
-
-
-def test_an_older_shard_after_a_newer_one_is_stale(objects, documents):
-    newer = put(objects, ndjson(upsert(1, seq=2, country="FR")), 1, run_id="r2")
-    older = put(objects, ndjson(upsert(1, seq=1, country="DE"), upsert(2)), 2)
-    ingest(objects, documents, newer)
-    assert counts(ingest(objects, documents, older)) == (1, 0, 1, 0)
-    assert documents.get("profiles", "p1").body["ga4"] == {"country": "FR"}
-
-
-def test_an_erased_profile_stays_erased_when_an_older_shard_comes_late(objects, documents):
-    late = put(objects, ndjson(upsert(1, country="DE")), 1)
-    erasure = {"profile_id": "p1", "seq": 2, "delete": True}
-    ingest(objects, documents, put(objects, ndjson(erasure), 1, run_id="r2"))
-    assert counts(ingest(objects, documents, late)) == (0, 0, 1, 0)
-    assert documents.get("profiles", "p1").body.keys() == {"sync"}
-
-
-def test_a_shard_with_another_number_of_rows_leaves_no_receipt(objects, documents):
-    message = put(objects, ndjson(upsert(1)), 2)
-    with pytest.raises(Truncated, match="has 1 rows, its message says 2"):
-        ingest(objects, documents, message)
-    assert documents.get("receipts", "r1.0") is None
-
-
-def test_an_empty_shard_has_a_receipt_too(objects, documents):
-    assert counts(ingest(objects, documents, put(objects, b"", 0))) == (0, 0, 0, 0)
-
-
-def test_lines_of_space_are_no_rows_and_the_last_line_needs_no_end(objects, documents):
-    data = b"\n" + ndjson(upsert(1)) + b"  \r\n" + ndjson(upsert(2)).rstrip() + b"\r"
-    assert counts(ingest(objects, documents, put(objects, data, 2))) == (2, 0, 0, 0)
-
-
-def test_a_packed_shard_is_unpacked(objects, documents):
-    message = put(objects, gzip.compress(ndjson(upsert(1))), 1, name="part-0.ndjson.gz")
-    assert counts(ingest(objects, documents, message)) == (1, 0, 0, 0)
-
-
-@pytest.mark.parametrize(
-    "data", [b"\x1f\x8b garbage", gzip.compress(b"x" * 999)[:-9]], ids=["garbage", "cut short"]
-)
-def test_a_packed_shard_that_cannot_be_unpacked_fails(objects, documents, data):
-    message = put(objects, data, 1, name="part-0.ndjson.gz")
-    with pytest.raises((OSError, EOFError)):
-        ingest(objects, documents, message)
-
-
-def test_garbage_in_place_of_a_shard_fails(objects, documents):
-    message = put(objects, gzip.compress(b"x" * 999), 100)
-    with pytest.raises(Truncated):
-        ingest(objects, documents, message)
-    assert documents.count("profiles") == 0
-
-
-def test_an_object_that_is_missing_or_another_fails(objects, documents):
-    message = put(objects, ndjson(upsert(1)), 1)
-    put(objects, ndjson(upsert(1)), 1)
-    with pytest.raises(GenerationChanged):
-        ingest(objects, documents, message)
-    with pytest.raises(ObjectNotFound):
-        ingest(objects, documents, message | {"name": "runs/r1/none"})
 
 
 # Messages
@@ -405,7 +219,10 @@ def test_the_function_ingests_what_a_push_brings(objects, documents, monkeypatch
     from cdp.queue.local import Leased
     from cdp.queue.worker import cloud_event
 
-    ports = SimpleNamespace(objects=objects, documents=documents)
+    def refuse(id, data, attempt, error):
+        raise error
+
+    ports = SimpleNamespace(objects=objects, documents=documents, refuse=refuse)
     monkeypatch.setattr(main, "platform", lambda: ports)
     message = put(objects, ndjson(upsert(1)), 1)
     main.ingest(cloud_event(Leased("7", "shards", json.dumps(message), "t", 2, "w.1")))
