@@ -75,7 +75,9 @@ for file in deploy/alerts/*.json; do
 done
 for dataset in "$DATASET" "${DATASET}_a" "${DATASET}_b"; do
   if there bq --headless=true "--project_id=$PROJECT" show "$PROJECT:$dataset"; then
-    doom "the dataset $dataset, with the links and decisions that were loaded into it" \
+    what="the dataset $dataset"
+    if [[ $dataset == "$DATASET" ]]; then what+=", with the links and decisions that were loaded"; fi
+    doom "$what" \
       bq --headless=true "--project_id=$PROJECT" rm -r -f -d "$PROJECT:$dataset"
   fi
 done
