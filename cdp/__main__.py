@@ -12,7 +12,7 @@ from contextlib import closing, nullcontext
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -29,6 +29,9 @@ from cdp.follow import PHASES, Follower, why_no_profiles
 from cdp.governance import Shell
 from cdp.platform import HOME_PAGE, Platform, build, missing
 from cdp.settings import Settings
+
+if TYPE_CHECKING:
+    from cdp.embedded import Embedded
 
 R = TypeVar("R")
 
@@ -94,21 +97,17 @@ def load_ga4(
     Day and table come from names such as events_20210129.parquet or
     events_intraday_20210131-000000000000.json.gz. A day that is loaded again is replaced.
     """
-    from cdp.warehouse.ga4_files import load_ga4 as load_files  # noqa: PLC0415
-
     with out.status("Reading") if out.is_terminal else nullcontext() as status:
 
         def show(name: str) -> None:
             if status is not None:
                 status.update(f"Loading {name}")
 
-        loaded = load_files(
-            platform.raw,
+        loaded = platform.load_ga4(
             paths,
             day=day.date() if day else None,
             kind=Kind(kind) if kind else None,
             progress=show,
-            **platform.resources,
         )
     platform.governance.loaded(_shell(), "ga4", {table.name: table.rows for table in loaded})
     for table in loaded:
@@ -144,9 +143,7 @@ def load_consent(platform: Platform, paths: tuple[Path, ...]) -> None:
 
 
 def _load_rows(platform: Platform, table: str, paths: tuple[Path, ...]) -> None:
-    from cdp.warehouse.row_files import load_rows  # noqa: PLC0415
-
-    loaded = load_rows(platform.raw, table, paths, **platform.resources)
+    loaded = platform.load_rows(table, paths)
     kind = {"raw_link": "links", "raw_decision": "consent"}[table]
     platform.governance.loaded(_shell(), kind, {file.path.name: file.rows for file in loaded})
     for file in loaded:
@@ -343,7 +340,22 @@ def _summary(outcome: Mapping[str, Any]) -> Table:
 @with_platform
 def execute(platform: Platform, id: str, lock: int) -> None:
     """Run an execution in this process; `refresh` starts it."""
-    platform.execute(id, lock)
+    _embedded(platform).execute(id, lock)
+
+
+def _embedded(platform: Platform) -> "Embedded":
+    from cdp.embedded import Embedded  # noqa: PLC0415
+
+    if not isinstance(platform, Embedded):
+        raise CdpError("this is for the embedded deployment only; unset CDP_DEPLOYMENT")
+    return platform
+
+
+@cdp.command()
+@with_platform
+def release(platform: Platform) -> None:
+    """Store this release's statements where the workflow reads them; print their folder."""
+    out.print(platform.release())
 
 
 @cdp.command()
@@ -765,8 +777,8 @@ def _score(platform: Platform, truth: Path, *, as_json: bool) -> None:
 def demo(platform: Platform, people: int, days: int) -> None:
     """Generate a demo property, refresh, and show what came out; the data is kept."""
     from cdp.profiles.port import PROFILES, Where  # noqa: PLC0415
-    from cdp.warehouse.ga4_files import load_ga4 as load_files  # noqa: PLC0415
 
+    _embedded(platform)
     folder = platform.settings.home / "demo"
     if not (folder / "loaded").exists():
         if folder.exists():  # cut short before: it holds nothing but what is generated again
@@ -775,7 +787,7 @@ def demo(platform: Platform, people: int, days: int) -> None:
             shutil.rmtree(folder)
         _generate(folder, people, days, seed=1)
         with out.status("Loading") if out.is_terminal else nullcontext():
-            load_files(platform.raw, [folder / "ga4"], **platform.resources)
+            platform.load_ga4([folder / "ga4"])
         _load_rows(platform, "raw_link", (folder / "links",))
         _load_rows(platform, "raw_decision", (folder / "consent",))
         (folder / "loaded").touch()

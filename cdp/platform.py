@@ -1,294 +1,34 @@
-"""The composition root: settings → the parts of a deployment.
+"""The composition root: settings → the deployment. Everything that runs starts here."""
 
-The command line, the function and the pages all start here; nothing else knows an adapter.
-"""
-
-import hashlib
-import json
-import os
-import secrets
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypedDict
-from zoneinfo import ZoneInfo
+from typing import Final
 
-from cdp.accounts import Accounts
-from cdp.audit import Audit
+from cdp.deployment import Platform
 from cdp.domain.errors import CdpError
-from cdp.domain.policy import Policy
-from cdp.executions.local import Heartbeat, LocalExecutions, hold
-from cdp.executions.port import Execution, State
-from cdp.governance import Governance
-from cdp.objects.folder import FolderObjects
-from cdp.objects.port import ObjectExists
-from cdp.profiles.sqlite import SqliteDocuments
-from cdp.queue.local import Delivery, LocalQueue
-from cdp.runs import Runs
 from cdp.settings import Settings
-from cdp.warehouse.duckdb import DuckWarehouse, published_path
 
-WORKFLOW: Final = Path(__file__).resolve().parent.parent / "workflow.yaml"
-HOME_PAGE: Final = WORKFLOW.with_name("Home.py")
-TARGET: Final = "functions.main:ingest"
-LEASE_SECONDS: Final = 60
-_POLL_SECONDS: Final = "0.1"
+__all__ = ["HOME_PAGE", "Platform", "build", "missing"]
 
-
-class Resources(TypedDict):
-    """Memory such as `1GB`, beyond which DuckDB spills; 0 threads is all cores."""
-
-    memory_limit: str
-    threads: int
-
-
-class Platform:
-    """The parts of the embedded deployment, each made on first use."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    @cached_property
-    def policy(self) -> Policy:
-        return Policy.load(self.settings.policy)
-
-    @cached_property
-    def documents(self) -> SqliteDocuments:
-        states = [f"consent.{name}.state" for name in self.policy.purposes]
-        return SqliteDocuments(self.settings.home / "documents.sqlite", filtered=states)
-
-    @cached_property
-    def objects(self) -> FolderObjects:
-        return FolderObjects(self.settings.home / "objects")
-
-    @cached_property
-    def queue(self) -> LocalQueue:
-        return LocalQueue(self._queue_file)
-
-    @cached_property
-    def executions(self) -> LocalExecutions:
-        return LocalExecutions(self.settings.home, env=self.settings.environment())
-
-    @cached_property
-    def runs(self) -> Runs:
-        return Runs(self.documents, lease_seconds=LEASE_SECONDS)
-
-    @cached_property
-    def accounts(self) -> Accounts:
-        return Accounts(self.documents)
-
-    @cached_property
-    def audit(self) -> Audit:
-        return Audit(self.documents)
-
-    @cached_property
-    def governance(self) -> Governance:
-        return Governance(
-            self.documents, self.accounts, self.audit, self.executions, self.start_refresh
-        )
-
-    @property
-    def raw(self) -> Path:
-        """The folder that loaded files are kept in."""
-        return self.settings.home / "raw"
-
-    @property
-    def resources(self) -> Resources:
-        """What one process may take of the machine."""
-        return {"memory_limit": self.settings.memory_limit, "threads": self.settings.threads}
-
-    def published_version(self) -> str | None:
-        """Return what names the state that `published` opens; None where no run has settled."""
-        try:
-            found = published_path(self.settings.home).stat()
-        except FileNotFoundError:
-            return None
-        return f"{found.st_ino}-{found.st_mtime_ns}"
-
-    def published(self) -> DuckWarehouse:
-        """Open the state that the last settled run published.
-
-        Raises:
-            CdpError: no run has settled yet.
-        """
-        if not published_path(self.settings.home).exists():
-            raise CdpError("nothing was refreshed yet; run `python -m cdp refresh`")
-        return self._warehouse(published=True)
-
-    def start_refresh(self, arguments: Mapping[str, Any], *, by: str) -> str:
-        """Start an execution of the workflow and return its id."""
-        self._free_dead_lease()
-        return self.executions.start(arguments, by=by)
-
-    def execute(self, id: str, lock: int) -> Execution:
-        """Run the execution *id* in this process, to its end."""
-        hold(lock)
-        execution = self.executions.begin(id)
-        try:
-            state, result, error = self._interpret(execution)
-        except CdpError as problem:
-            state, result, error = State.FAILED, None, str(problem)
-        except BaseException as problem:
-            text = f"{type(problem).__name__}: {problem}"
-            self.runs.end(id, "failed", {"error": text})
-            self.executions.end(id, State.FAILED, error=text)
-            raise
-        if state is not State.SUCCEEDED:
-            self.runs.end(id, state.value.lower(), {"error": error})
-        self.executions.end(id, state, result=result, error=error)
-        return self.executions.get(id)
-
-    def _interpret(self, execution: Execution) -> tuple[State, Any, str | None]:
-        # Only the process that runs an execution pays for these.
-        from cdp.connectors import STEPS_URL, connectors, steps_over  # noqa: PLC0415
-        from cdp.steps import Limits, Steps  # noqa: PLC0415
-        from cdp.workflow_engine import (  # noqa: PLC0415
-            Interpreter,
-            WorkflowCancelled,
-            WorkflowFailure,
-            load,
-        )
-
-        settings = self.settings
-        delivery = Delivery(
-            self._queue_file,
-            TARGET,
-            workers=settings.workers,
-            attempts=settings.delivery_attempts,
-            backoff=settings.delivery_backoff,
-        )
-        # The workers start while the warehouse works, and wait for their first message.
-        with delivery, self.executions.recorder(execution.id) as recorder:
-            warehouse = self._warehouse(published=False)
-            steps = Steps(
-                warehouse=warehouse,
-                documents=self.documents,
-                runs=self.runs,
-                objects=self.objects,
-                queue=self.queue,
-                policy=self.policy,
-                property=settings.property,
-                zone=ZoneInfo(settings.timezone),
-                salt=self._salt(),
-                limits=Limits(
-                    shard_rows=settings.shard_rows,
-                    batch_events=settings.batch_events,
-                    delivery_timeout=settings.delivery_timeout,
-                ),
-            )
-            handlers = connectors(warehouse, self.objects)
-            interpreter = Interpreter(
-                load(WORKFLOW.read_text("utf-8"), connectors=handlers.keys()),
-                connectors=handlers,
-                env={
-                    "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": execution.id,
-                    "GOOGLE_CLOUD_PROJECT_ID": "embedded",
-                    "CDP_LOCATION": "embedded",
-                    "CDP_DATASET": "cdp",
-                    "CDP_BUCKET": "embedded",
-                    "CDP_RELEASE": self._release(),
-                    "CDP_STEPS_URL": STEPS_URL,
-                    "CDP_POLL_SECONDS": _POLL_SECONDS,
-                    "CDP_MAXIMUM_BYTES_BILLED": "0",
-                },
-                observer=recorder,
-                cancelled=recorder.cancelled,
-                http=steps_over(steps.call),
-            )
-
-            def beat() -> None:
-                if self.runs.holder() == execution.id:
-                    self.runs.renew(execution.id)
-
-            def lost(problem: Exception) -> None:
-                print(f"the lease cannot be renewed: {problem}", file=sys.stderr)  # noqa: T201
-                recorder.stop()
-
-            try:
-                with Heartbeat(beat, LEASE_SECONDS / 4, lost):
-                    return State.SUCCEEDED, interpreter.run(dict(execution.argument)), None
-            except WorkflowCancelled:
-                by = self.executions.get(execution.id).cancel_requested_by
-                return State.CANCELLED, None, f"cancelled by {by}" if by else "the lease was lost"
-            except WorkflowFailure as failure:
-                return State.FAILED, None, str(failure)
-            finally:
-                warehouse.close()
-
-    @property
-    def _queue_file(self) -> Path:
-        return self.settings.home / "queue.sqlite"
-
-    def _warehouse(self, *, published: bool) -> DuckWarehouse:
-        return DuckWarehouse(self.settings.home, published=published, **self.resources)
-
-    def _release(self) -> str:
-        """Store the release's statements for the workflow, and return their folder."""
-        from cdp.warehouse.statements import statements  # noqa: PLC0415
-
-        texts = statements()
-        digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
-        for name, text in texts.items():
-            with suppress(ObjectExists):
-                self.objects.put(f"release/{digest}/{name}.sql", text.encode(), if_absent=True)
-        return f"release/{digest}"
-
-    @cached_property
-    def cookie_key(self) -> str:
-        """The secret that signs the console's cookies; another one signs everybody out."""
-        return self._secret("cookie_key")
-
-    def _salt(self) -> str:
-        """Return the secret that profile ids are made with."""
-        return self._secret("salt")
-
-    def _secret(self, name: str) -> str:
-        """Return a secret of 64 hexadecimal digits; made once, readable by its owner."""
-        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self.settings.home / name
-        new = file.with_suffix(f".{secrets.token_hex(8)}")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_hex(32), "ascii")
-        with suppress(FileExistsError):  # made before, or by another process just now
-            os.link(new, file)
-        new.unlink()
-        return file.read_text("ascii")
-
-    def _free_dead_lease(self) -> None:
-        """End the run that holds the lease where its execution has ended without saying so."""
-        holder = self.runs.holder()
-        if holder is None:
-            return
-        with suppress(CdpError):  # an execution of another file: its lease expires by itself
-            execution = self.executions.get(holder)
-            if execution.state.ended:
-                self.runs.end(holder, execution.state.value.lower(), {"error": execution.error})
+HOME_PAGE: Final = Path(__file__).resolve().parent.parent / "Home.py"
 
 
 def build(settings: Settings) -> Platform:
     """Return the deployment that *settings* describe."""
-    return Platform(settings)
+    # Only one of them is imported: functions on Google Cloud have no DuckDB.
+    if settings.deployment == "gcp":
+        from cdp.cloud import Cloud  # noqa: PLC0415
+
+        return Cloud(settings)
+    from cdp.embedded import Embedded  # noqa: PLC0415
+
+    return Embedded(settings)
 
 
-def missing(platform: Platform) -> Sequence[str]:
+def missing(platform: Platform) -> list[str]:
     """Return what keeps the platform from working, each with its fix; none where all is well."""
     problems = []
     try:
         _ = platform.policy
     except CdpError as error:
         problems.append(str(error))
-    home = platform.settings.home
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = home / ".probe"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        problems.append(f"{home} cannot be written ({error.strerror}); set CDP_HOME to a folder")
-    if not any(platform.raw.glob("events_*.parquet")):
-        problems.append("no GA4 export is loaded; run `python -m cdp load ga4 PATH...`")
-    if not WORKFLOW.is_file():
-        problems.append(f"{WORKFLOW} is missing; it belongs beside the package")
-    return problems
+    return problems + platform.problems()

@@ -5,13 +5,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cdp.domain.errors import CdpError
+
+_NAME: Final = r"^[a-z][a-z0-9-]{2,62}$"
+_TABLES: Final = r"^[A-Za-z0-9_]{1,1000}$"
+_GB: Final = 10**9
 
 
 class SettingsError(CdpError):
@@ -25,6 +29,9 @@ class Settings(BaseSettings):
         env_prefix="CDP_", env_file=".env", extra="ignore", frozen=True, validate_default=True
     )
 
+    deployment: Literal["embedded", "gcp"] = Field(
+        default="embedded", description="Where it runs: on this machine, or on Google Cloud."
+    )
     home: Path = Field(
         default=Path(".cdp"), description="Folder of the embedded deployment's data."
     )
@@ -68,6 +75,57 @@ class Settings(BaseSettings):
         default=1.0, ge=0.0, le=600, description="Seconds before the first redelivery; doubles."
     )
 
+    project: Annotated[str, Field(pattern=_NAME)] | None = Field(
+        default=None, description="Google Cloud project (gcp)."
+    )
+    region: Annotated[str, Field(pattern=_NAME)] = Field(
+        default="europe-west1", description="Region of the workflow and the functions (gcp)."
+    )
+    location: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{2,40}$")] = Field(
+        default="EU", description="Location of BigQuery's datasets and of the bucket (gcp)."
+    )
+    export_dataset: (
+        Annotated[str, Field(pattern=r"^([a-z][a-z0-9.:-]{2,62}\.)?[A-Za-z0-9_]{1,1000}$")] | None
+    ) = Field(
+        default=None,
+        description="Dataset GA4 exports into: analytics_123 or project.analytics_123 (gcp).",
+    )
+    dataset: Annotated[str, Field(pattern=_TABLES)] = Field(
+        default="cdp", description="Dataset of everything derived from the export (gcp)."
+    )
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")] | None = Field(
+        default=None, description="Bucket of shards, manifests and released statements (gcp)."
+    )
+    database: Annotated[str, Field(pattern=r"^(\(default\)|[a-z][a-z0-9-]{2,62})$")] = Field(
+        default="(default)", description="Firestore database of profiles and decisions (gcp)."
+    )
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~%+-]{2,254}$")] = Field(
+        default="cdp-shards", description="Pub/Sub topic of one message a shard (gcp)."
+    )
+    workflow: Annotated[str, Field(pattern=_NAME)] = Field(
+        default="cdp-refresh", description="The deployed workflow's name (gcp)."
+    )
+    maximum_bytes_billed: int = Field(
+        default=1000 * _GB,
+        ge=1,
+        description="Bytes that one statement of a refresh may bill, at most (gcp).",
+    )
+    question_bytes_billed: int = Field(
+        default=20 * _GB,
+        ge=1,
+        description="Bytes that one question of a page may bill, at most (gcp).",
+    )
+    ramp: bool = Field(
+        default=True,
+        description="A first load begins with 500 writes/s, +50 % every 5 minutes (gcp).",
+    )
+    salt: SecretStr | None = Field(
+        default=None, description="Secret that profile ids are made with (gcp); never change it."
+    )
+    cookie_key: SecretStr | None = Field(
+        default=None, description="Secret that signs the console's cookies (gcp)."
+    )
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -84,12 +142,24 @@ class Settings(BaseSettings):
             raise ValueError("no such file; unset it to use the policy that ships")
         return value
 
+    def needed(self, name: str) -> str:
+        """Return the text of a setting that the deployment cannot do without.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = getattr(self, name)
+        if value is None:
+            what = type(self).model_fields[name].description
+            raise SettingsError(f"CDP_{name.upper()} is not set; set it. {what}")
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process's settings equal to these."""
         return {
-            f"CDP_{name.upper()}": str(value)
+            f"CDP_{name.upper()}": self.needed(name)
             for name in type(self).model_fields
-            if (value := getattr(self, name)) is not None
+            if getattr(self, name) is not None
         }
 
     @classmethod
@@ -129,5 +199,14 @@ def _reason(error: Mapping[str, Any]) -> str:
 _TAKES: Final[Mapping[str, str]] = {
     "currency": "set it to a code of three capital letters such as EUR, or unset it",
     "property": "set it to 1 to 64 letters, digits, - and _",
+    "project": "set it to the project's id, such as my-project-123",
+    "region": "set it to a region such as europe-west1",
+    "location": "set it to a location such as EU or europe-west1",
+    "export_dataset": "set it to the dataset GA4 exports into, such as analytics_123456",
+    "dataset": "set it to letters, digits and _",
+    "bucket": "set it to the bucket's name without gs://",
+    "database": "set it to the database's name, or unset it for (default)",
+    "topic": "set it to the topic's name without projects/…/topics/",
+    "workflow": "set it to lower-case letters, digits and -",
     "memory_limit": "set it to a number and MB or GB, such as 512MB or 1.5GB",
 }

@@ -19,18 +19,21 @@ from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
 from cdp.objects.port import ObjectStore
-from cdp.profiles.port import AlreadyExists, Create, DocumentStore
+from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
 from cdp.queue.port import Queue
 from cdp.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
-from cdp.warehouse.rest import query_parameter
+from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
 from cdp.workflow_engine import describe
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000
-REJECTS_AT_MOST: Final = 1_000
-"""Rejected profiles a shard that are passed on by name; with more, the shard is delivered again."""
+TOLD_AT_MOST: Final = 1_000
+"""Rejected profiles, and shards in doubt, that are passed on by name: variables hold little.
+
+A profile or shard beyond counts as in doubt, and is delivered again by the next run.
+"""
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
 
 
@@ -87,6 +90,7 @@ class Steps:
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "plan": self.plan,
+            "show_export": self.show_export,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
@@ -189,6 +193,7 @@ class Steps:
                 }
                 for batch in days.batches(work, self._limits.batch_events)
             ],
+            "seq": query_parameter("seq", int(run["seq"])),
             "shard_rows": self._limits.shard_rows,
             "shards_at_most": SHARDS_AT_MOST,
             "delivery_timeout": self._limits.delivery_timeout,
@@ -236,23 +241,36 @@ class Steps:
             return self._store_id()
         return str(found.body["id"])
 
+    def show_export(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Let the next statements read the export's tables of one batch.
+
+        Args:
+            body: `suffixes`, the batch's QueryParameter.
+        """
+        del run_id
+        suffixes = parameter_values([body["suffixes"]])["suffixes"]
+        assert isinstance(suffixes, list)
+        self._warehouse.show_export(suffixes)
+        return {}
+
     # --- delivery ---------------------------------------------------------------------------------
 
     def manifest(self, run_id: str, body: Any) -> dict[str, Any]:
         """Write what the receipts must add up to: each shard's object, rows and hash.
 
         Args:
-            body: `rows` in all, `shards`, and `shard_rows`: rows by shard.
+            body: `rows` to write, `exported`: rows that the exporter wrote, `shards`.
 
         Raises:
-            CdpError: the shards' rows are not the export's.
+            CdpError: they differ, or a shard has no object.
         """
         prefix = f"runs/{run_id}/part-"
-        shard_rows = {int(shard): int(rows) for shard, rows in body["shard_rows"].items()}
-        if sum(shard_rows.values()) != body["rows"] or len(shard_rows) != body["shards"]:
+        counted = self._warehouse.query(statements()["94_shard_rows"], {"shards": body["shards"]})
+        shard_rows = dict.fromkeys(range(body["shards"]), 0) | dict(counted.iter_rows())
+        if not body["rows"] == body["exported"] == sum(shard_rows.values()):
             raise CdpError(
-                f"run {run_id} exported {sum(shard_rows.values())} rows in {len(shard_rows)} shards"
-                f", but {body['rows']} rows in {body['shards']} were to be written; refresh again"
+                f"run {run_id} exported {body['exported']} rows, but {body['rows']} were to be "
+                "written; refresh again"
             )
         files: dict[int, list[dict[str, Any]]] = {shard: [] for shard in shard_rows}
         for stored in self._objects.list(prefix):
@@ -260,6 +278,9 @@ class Steps:
             files[shard].append(
                 {"name": stored.name, "generation": stored.generation, "hash": stored.md5}
             )
+        lost = [shard for shard, rows in shard_rows.items() if rows and not files[shard]]
+        if lost:
+            raise CdpError(f"run {run_id}: shard {lost[0]} was exported, but has no object")
         listed = [
             {"shard": number, "of_shard": shard, "rows": shard_rows[shard], **file}
             for number, (shard, file) in enumerate(
@@ -299,38 +320,43 @@ class Steps:
         """
         del body
         manifest = self._manifest(run_id)
+        files = manifest["files"]
+        left = len(files) - self._documents.count("receipts", [Where("run_id", "==", run_id)])
+        if left > 0 and len(self._dead(run_id)) < left:
+            return {"done": False, "complete": False, "parameters": []}
         receipts = self._receipts(run_id, manifest)
-        missing = {file["shard"] for file in manifest["files"]} - receipts.keys()
+        missing = {file["shard"] for file in files} - receipts.keys()
         if not missing <= self._dead(run_id).keys():
             return {"done": False, "complete": False, "parameters": []}
-        rejected = {
-            shard: self._rejected(run_id, shard)
-            for shard, receipt in receipts.items()
-            if receipt["rejected"]
-        }
-        # A rejected row that does not tell its profile leaves its whole shard in doubt.
-        doubtful = {shard for shard, ids in rejected.items() if ids is None}
-        of_shard = {file["shard"]: file["of_shard"] for file in manifest["files"]}
-        open_shards = {of_shard[shard] for shard in missing | doubtful}
-        settled = sorted(set(of_shard.values()) - open_shards)
-        ids = [profile_id for found in rejected.values() for profile_id in found or ()]
+        ids: list[str] = []
+        doubtful = set(missing)
+        for shard in sorted(shard for shard, receipt in receipts.items() if receipt["rejected"]):
+            found = self._rejected(run_id, shard, TOLD_AT_MOST - len(ids))
+            if found is None:
+                doubtful.add(shard)
+            else:
+                ids += found
+        open_shards = sorted({file["of_shard"] for file in files if file["shard"] in doubtful})
+        told = open_shards[:TOLD_AT_MOST]
+        more = open_shards[TOLD_AT_MOST:]
         return {
             "done": True,
-            "complete": not missing and not rejected,
-            # No shard is -1: a list's first element tells its type.
+            "complete": not doubtful and not ids,
             "parameters": [
-                query_parameter("settled_shards", settled or [-1]),
+                # No shard is -1: a list's first element tells its type.
+                query_parameter("open_shards", told or [-1]),
+                query_parameter("open_from", more[0] if more else SHARDS_AT_MOST),
                 query_parameter("rejected_ids", ids),
             ],
         }
 
-    def _rejected(self, run_id: str, shard: int) -> list[str] | None:
+    def _rejected(self, run_id: str, shard: int, most: int) -> list[str] | None:
         """Return the profiles of a shard's rejected rows; None where not all are told, or many."""
         ids: list[str] = []
         with self._objects.open(f"runs/{run_id}/rejected/{shard}.ndjson") as file:
             for line in file:
                 profile_id = json.loads(line)["profile_id"]
-                if profile_id is None or len(ids) == REJECTS_AT_MOST:
+                if profile_id is None or len(ids) == most:
                     return None
                 ids.append(profile_id)
         return ids

@@ -10,6 +10,9 @@ from typing import Final
 FINAL_AFTER: Final = timedelta(days=3)
 """Google may rewrite a daily table for this long. Source: Google Analytics help 7029846."""
 
+BATCH_DAYS: Final = 64
+"""Days a batch: one view spells all of their tables, and BigQuery bounds its text."""
+
 _SUFFIX: Final = re.compile(r"(?:(intraday|fresh)_)?([0-9]{8})")
 
 
@@ -117,11 +120,14 @@ def version_of(table: ExportTable) -> str:
 
 
 def batches(work: Sequence[DayWork], events: int) -> list[list[DayWork]]:
-    """Split *work* into runs of consecutive days of about *events* rows, at least one day each."""
+    """Split *work* into runs of consecutive days of about *events* rows, at least one day each.
+
+    And at most `BATCH_DAYS` days, whatever their rows.
+    """
     result: list[list[DayWork]] = []
     size = 0
     for day in work:
-        if not result or size + day.table.rows > events:
+        if not result or size + day.table.rows > events or len(result[-1]) == BATCH_DAYS:
             result.append([])
             size = 0
         result[-1].append(day)

@@ -30,6 +30,7 @@ ORDERED: Final[Mapping[str, Sequence[str]]] = {
         "identifiers.count",
     ),
     "audit": ("at",),
+    "receipts": ("run_id",),
 }
 """Paths by which pages order and filter, by collection. Others work, and read every document."""
 

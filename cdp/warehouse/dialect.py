@@ -16,8 +16,6 @@ from sqlglot import exp
 from cdp.domain.errors import CdpError
 from cdp.warehouse.port import Value, type_of
 
-EXPORT_TABLES: Final = "events_*"
-
 
 class DialectError(CdpError):
     """A statement uses something that has no equal in DuckDB; names it."""
@@ -30,7 +28,6 @@ class Translated:
     sql: str
     parameters: frozenset[str]
     kind: str  # select, create, insert, update, delete, merge, begin, commit
-    reads_export: bool
 
 
 PARSING: Final = threading.RLock()
@@ -93,7 +90,6 @@ def _translate(tree: exp.Expr, types: Mapping[str, str]) -> Translated:
     kind = {"transaction": "begin"}.get(kind, kind)
     if kind not in _KINDS:
         raise DialectError(f"{tree.sql(dialect='bigquery')[:80]!r} has no equal in DuckDB")
-    reads_export = any(table.name == EXPORT_TABLES for table in tree.find_all(exp.Table))
     names = frozenset(parameter.name for parameter in tree.find_all(exp.Parameter))
     unknown = names - types.keys()
     if unknown:
@@ -103,7 +99,7 @@ def _translate(tree: exp.Expr, types: Mapping[str, str]) -> Translated:
     tree = tree.transform(lambda node: _typed_parameter(node, types))
     tree = tree.transform(_without_storage)
     sql = tree.sql(dialect="duckdb", comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
-    return Translated(_without_zones(sql), names, kind, reads_export)
+    return Translated(_without_zones(sql), names, kind)
 
 
 _STORAGE: Final = (exp.PartitionedByProperty, exp.Cluster, exp.ClusterProperty)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ import polars as pl
 
 from cdp.domain.days import ExportTable
 from cdp.domain.errors import CdpError
-from cdp.warehouse.dialect import EXPORT_TABLES, Translated, bind, parameter_types, translate
+from cdp.warehouse.dialect import Translated, bind, parameter_types, translate
 from cdp.warehouse.ga4_files import export_files
 from cdp.warehouse.port import Job, StatementError, Value, WarehouseBusy
 from cdp.warehouse.row_files import RAW_TABLES
@@ -79,12 +79,26 @@ class DuckWarehouse:
         """Write the rows of one SELECT to *file* as NDJSON and return how many they are."""
         statement = _one(sql, parameters)
         copy = f"COPY ({statement.sql}) TO {literal(str(file))} (FORMAT json)"
-        exporting = Translated(copy, statement.parameters, "copy", statement.reads_export)
+        exporting = Translated(copy, statement.parameters, "copy")
         with self._lock:
             return int(self._execute(exporting, parameters).fetchall()[0][0])
 
     def export_tables(self) -> list[ExportTable]:
         return [table for table, _ in export_files(self._home / "raw")]
+
+    def show_export(self, suffixes: Sequence[str]) -> None:
+        files = {table.suffix: str(file) for table, file in export_files(self._home / "raw")}
+        missing = [suffix for suffix in suffixes if suffix not in files]
+        if missing or not suffixes:
+            raise StatementError(
+                f"no table of the export ends in {', '.join(missing) or 'nothing'}; refresh again"
+            )
+        with self._lock:
+            self._db.execute(
+                "CREATE OR REPLACE TEMP VIEW export_event AS "
+                "SELECT *, regexp_extract(filename, 'events_((?:[a-z]+_)?\\d{8})\\.parquet$', 1) "
+                f"AS table_suffix FROM {_parquet([files[suffix] for suffix in suffixes])}"
+            )
 
     def loaded_versions(self) -> list[str]:
         raw = self._home / "raw"
@@ -106,27 +120,11 @@ class DuckWarehouse:
     def _execute(
         self, statement: Translated, parameters: Mapping[str, Value]
     ) -> duckdb.DuckDBPyConnection:
-        if statement.reads_export:
-            self._show_export(parameters.get("suffixes", ()))
         self._show_loaded(statement.sql)
         try:
             return self._db.execute(statement.sql, bind(statement, parameters))
         except duckdb.Error as error:
             raise StatementError(f"{error} — in: {statement.sql[:400]}") from error
-
-    def _show_export(self, suffixes: Any) -> None:
-        """Let `events_*` be the tables of *suffixes*, as a wildcard with `_TABLE_SUFFIX` is."""
-        files = {table.suffix: file for table, file in export_files(self._home / "raw")}
-        chosen = [str(files[suffix]) for suffix in suffixes if suffix in files]
-        if not chosen:
-            raise StatementError(
-                f"no table of the export ends in {', '.join(suffixes) or 'nothing'}"
-            )
-        self._db.execute(
-            f'CREATE OR REPLACE TEMP VIEW "{EXPORT_TABLES}" AS '
-            "SELECT *, regexp_extract(filename, 'events_((?:[a-z]+_)?\\d{8})\\.parquet$', 1) "
-            f"AS _TABLE_SUFFIX FROM {_parquet(chosen)}"
-        )
 
     def _show_loaded(self, sql: str) -> None:
         """Let `raw_link` and `raw_decision` be the files that were loaded."""

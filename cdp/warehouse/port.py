@@ -59,8 +59,18 @@ class Warehouse(Protocol):
     def export_tables(self) -> list[ExportTable]:
         """Return the GA4 export's events tables."""
 
+    def show_export(self, suffixes: Sequence[str]) -> None:
+        """Let `export_event` be the rows of the export's tables that end in *suffixes*.
+
+        With `table_suffix`, and each column in the type that statements read; at most
+        `days.BATCH_DAYS` tables. Raises `StatementError` where one of them is not there.
+        """
+
     def loaded_versions(self) -> list[str]:
         """Return what names the content of the loaded links and decisions, sorted."""
 
     def publish(self) -> None:
         """Let readers see the tables as they are now, at once and as a whole."""
+
+    def close(self) -> None:
+        """Let go of what is open."""

@@ -68,6 +68,9 @@ def describe(error: Any) -> str:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         code = error.get("code")
         text = error["message"] if code is None else f"{error['message']} (code {code})"
+        match error.get("body"):
+            case {"error": str(told)}:  # what the service itself said
+                return f"{told} (code {code})"
         match error.get("branches"):
             case [{"error": {"payload": first}}, *_]:  # what went wrong is told below, not here
                 return f"{text}: {describe(first)}"

@@ -1,19 +1,12 @@
 """The document store's contract, for every adapter."""
 
-import itertools
 import multiprocessing
-import operator
-import os
-import random
-import sqlite3
-import stat
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from cdp.domain.merge import Kind, Merge, Outcome
-from cdp.profiles import sqlite_lists
+from cdp.domain.merge import Kind, Outcome
 from cdp.profiles.port import (
     AlreadyExists,
     Conflict,
@@ -24,26 +17,17 @@ from cdp.profiles.port import (
     Put,
     Where,
 )
-from cdp.profiles.sqlite import SqliteDocuments
-from cdp.sqlite_file import NewerFile
+from tests.documents import FirestoreOpener, SqliteOpener, body, check_lists, ids, row, walk
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "firestore"])
 def opened(request, tmp_path):
     """A function of no arguments that opens the store; other processes may call it, too."""
-    return SqliteOpener(str(tmp_path / "deep" / "documents.sqlite"))
-
-
-class SqliteOpener:
-    def __init__(self, path):
-        self.path = path
-
-    def __call__(self):
-        from pathlib import Path
-
-        return SqliteDocuments(Path(self.path))
+    if request.param == "sqlite":
+        return SqliteOpener(str(tmp_path / "deep" / "documents.sqlite"))
+    return FirestoreOpener(request.getfixturevalue("firestore_emulator"))
 
 
 @pytest.fixture
@@ -51,14 +35,6 @@ def documents(opened):
     store = opened()
     yield store
     store.close()
-
-
-def row(id="p1", seq=1, hash="h1", **more):
-    return Merge(id=id, seq=seq, run=f"r{seq}", at="t", hash=hash, **more)
-
-
-def body(documents, id="p1"):
-    return documents.get("profiles", id).body
 
 
 # Documents and versions
@@ -79,10 +55,10 @@ def test_many_documents_are_read_at_once(documents):
     assert documents.get_many("runs", []) == {}
 
 
-def test_a_version_changes_with_every_write(documents):
+def test_a_version_changes_with_every_change(documents):
     versions = set()
-    for _ in range(3):
-        documents.commit([Put("runs", "r1", {})])
+    for n in range(3):
+        documents.commit([Put("runs", "r1", {"n": n})])
         versions.add(documents.get("runs", "r1").version)
     documents.commit([Delete("runs", "r1")])
     documents.commit([Create("runs", "r1", {})])
@@ -149,23 +125,6 @@ def test_an_id_that_a_store_refuses_is_refused_everywhere(documents, id):
 
 
 # Pages and counts
-
-
-def ids(page):
-    return [document.id for document in page.documents]
-
-
-def walk(documents, **query):
-    """Return the ids of every page, and check that no page is empty or over its limit."""
-    found, after = [], None
-    while True:
-        page = documents.page("profiles", after=after, limit=3, **query)
-        assert len(page.documents) <= 3
-        found += ids(page)
-        if page.cursor is None:
-            return found
-        assert len(page.documents) == 3
-        after = page.cursor
 
 
 @pytest.fixture
@@ -308,121 +267,8 @@ def test_a_cursor_of_another_order_is_refused(people):
             people.page("profiles", after=cursor, **other)
 
 
-COMPARED = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-def value(body, path):
-    """The value at a path, as a rank that orders numbers before texts; None where there is none."""
-    for key in path.split("."):
-        body = body.get(key) if isinstance(body, dict) else None
-    return None if body is None else (isinstance(body, str), body)
-
-
-def meets(body, where):
-    for condition in where:
-        found = value(body, condition.path)
-        if found is None:
-            return False
-        if condition.op == "in":
-            if found[1] not in condition.value:
-                return False
-        elif found[0] != isinstance(condition.value, str):
-            if condition.op != "!=":
-                return False
-        elif not COMPARED[condition.op](found[1], condition.value):
-            return False
-    return True
-
-
-def wanted(stored, where, order_by, descending):
-    """The ids of the documents that meet all conditions, in order; another way."""
-    rows = [
-        (() if order_by is None else value(body, order_by), id)
-        for id, body in stored.items()
-        if meets(body, where) and (order_by is None or value(body, order_by) is not None)
-    ]
-    return [id for _, id in sorted(rows, reverse=descending)]
-
-
-def anybody(chance):
-    """A profile's body; some hold what no refresh writes."""
-    body = {"crm": {"tier": chance.choice("ab")}}
-    if chance.random() < 0.8:
-        body["ga4"] = {
-            "last_seen": f"2026-10-{chance.randint(1, 9):02}",
-            "first_seen": f"2026-09-{chance.randint(1, 9):02}",
-            "revenue": chance.choice([0, 0.0, 12.5, -3, "12", None]),
-            "sessions": chance.randint(1, 4),
-            "last_source": chance.choice(["google", "bing", "n\"e\\'w\n", 7, None]),
-            "country": chance.choice(["DE", "FR"]),
-        }
-    if chance.random() < 0.5:
-        body["identifiers"] = {"count": chance.randint(1, 3)}
-    if chance.random() < 0.7:
-        body["sync"] = {"state": chance.choice(["live", "merged"])}
-    return body
-
-
-CONDITIONS = [
-    Where("ga4.last_seen", ">=", "2026-10-04"),
-    Where("ga4.last_seen", ">=", ""),
-    Where("ga4.last_seen", "<", "2026-10-08"),
-    Where("ga4.revenue", ">=", float("-inf")),
-    Where("ga4.revenue", "<=", 0),
-    Where("ga4.revenue", "==", "12"),
-    Where("ga4.sessions", ">", 1),
-    Where("ga4.sessions", "in", [1, 4]),
-    Where("ga4.sessions", "!=", 2),
-    Where("identifiers.count", ">", 1),
-    Where("ga4.last_source", "==", "google"),
-    Where("ga4.last_source", "!=", "google"),
-    Where("ga4.last_source", "==", "n\"e\\'w\n"),
-    Where("ga4.last_source", "==", 7),
-    Where("ga4.country", "in", ["DE", "AT"]),
-    Where("sync.state", "==", "live"),
-    Where("crm.tier", "==", "a"),
-]
-ORDERS = [None, "ga4.last_seen", "ga4.first_seen", "ga4.revenue", "ga4.sessions", "crm.tier"]
-
-
-@pytest.mark.parametrize("few", [True, False])
-def test_lists_hold_what_was_written_whatever_is_asked_and_in_every_order(
-    documents, monkeypatch, few
-):
-    if not few:  # as of lists too large to look at each of their profiles
-        monkeypatch.setattr(sqlite_lists, "_FEW", 3)
-        monkeypatch.setattr(sqlite_lists, "_COUNTED", 8)
-        monkeypatch.setattr(sqlite_lists, "_WINDOW", 5)
-    chance = random.Random(11)
-    stored = {}
-    for step in range(12):
-        for id in [f"p{chance.randint(0, 40)}" for _ in range(8)]:
-            stored[id] = anybody(chance)
-            documents.commit([Put("profiles", id, stored[id])])
-        gone = chance.choice(sorted(stored))
-        del stored[gone]
-        documents.commit([Delete("profiles", gone)])
-        for id in {f"m{chance.randint(0, 9)}" for _ in range(4)}:
-            fields = {key: anybody(chance).get(key, {}) for key in ("ga4", "identifiers")}
-            documents.merge("profiles", [row(id, seq=step, hash=f"h{step}", set=fields)])
-            stored[id] = body(documents, id)
-    checks = list(itertools.product(itertools.combinations(CONDITIONS, 2), ORDERS))
-    for where, order_by in chance.sample(checks, 250):
-        assert documents.count("profiles", where) == len(wanted(stored, where, None, False)), where
-        for descending in (False, True):
-            query = {"where": where, "order_by": order_by, "descending": descending}
-            assert walk(documents, **query) == wanted(stored, **query), query
-    for condition in CONDITIONS:
-        assert documents.count("profiles", [condition]) == len(
-            wanted(stored, [condition], None, False)
-        )
+def test_lists_hold_what_was_written_whatever_is_asked_and_in_every_order(documents):
+    check_lists(documents, asked=60)
 
 
 def test_a_write_that_fails_leaves_the_lists_as_they_were(people):
@@ -647,91 +493,3 @@ def test_threads_share_a_store_and_lose_no_update(documents):
     for thread in threads:
         thread.join()
     assert documents.get("counters", "seq").body == {"value": 80}
-
-
-# SQLite's own
-
-
-def test_the_file_is_its_owners_only(documents, opened):
-    documents.commit([Put("runs", "r1", {})])
-    for name in os.listdir(os.path.dirname(opened.path)):
-        mode = os.stat(os.path.join(os.path.dirname(opened.path), name)).st_mode
-        assert stat.S_IMODE(mode) == 0o600
-
-
-def test_a_file_of_a_newer_release_is_refused_with_what_to_do(documents, opened):
-    documents.commit([])
-    documents.close()
-    with sqlite3.connect(opened.path) as db:
-        db.execute("pragma user_version = 99")
-    db.close()
-    with pytest.raises(NewerFile, match=r"version 99.*use the release that wrote it"):
-        opened().get("runs", "r1")
-
-
-def test_a_path_that_is_declared_later_gets_its_index(documents, opened, tmp_path):
-    from pathlib import Path
-
-    documents.merge("profiles", [row(set={"consent": {"ads": {"state": "granted"}}})])
-    later = SqliteDocuments(Path(opened.path), filtered=["consent.ads.state"])
-    granted = [Where("consent.ads.state", "==", "granted")]
-    assert later.count("profiles", granted) == 1
-    assert ids(later.page("profiles", where=granted, order_by="sync.state")) == ["p1"]
-    later.close()
-
-
-def test_who_does_not_know_a_path_keeps_the_list_by_it_in_step(documents, opened):
-    from pathlib import Path
-
-    granted = [Where("consent.ads.state", "==", "granted")]
-    documents.merge("profiles", [row(set={"consent": {"ads": {"state": "granted"}}})])
-    later = SqliteDocuments(Path(opened.path), filtered=["consent.ads.state"])
-    assert later.count("profiles", granted) == 1
-    documents.merge("profiles", [row("p2", set={"consent": {"ads": {"state": "granted"}}})])
-    documents.commit([Delete("profiles", "p1")])
-    assert ids(later.page("profiles", where=granted)) == ["p2"]
-    later.close()
-    other = SqliteDocuments(Path(opened.path), filtered=["consent.news.state"])
-    assert other.count("profiles") == 1
-    other.close()
-    assert later.count("profiles", granted) == 1
-    later.close()
-
-
-def test_a_file_of_an_older_release_is_brought_up_to_date(opened):
-    from pathlib import Path
-
-    from cdp.profiles.sqlite import _MIGRATIONS
-
-    Path(opened.path).parent.mkdir()
-    with sqlite3.connect(opened.path) as db:
-        for statement in _MIGRATIONS[0]:
-            db.execute(statement)
-        db.execute(
-            "create index 'profiles.ga4.sessions' on document "
-            "(json_extract(body, '$.ga4.sessions'), id) where collection = 'profiles'"
-        )
-        rows = [(name, f"d{n}", f'{{"ga4": {{"sessions": {n}}}}}') for n in range(5) for name in
-                ("profiles", "runs")]  # fmt: skip
-        db.executemany("insert into document values (?, ?, 'v', ?)", rows)
-        db.execute("pragma user_version = 1")
-    db.close()
-    store = opened()
-    assert walk(store, order_by="ga4.sessions", descending=True) == ["d4", "d3", "d2", "d1", "d0"]
-    assert store.count("profiles", [Where("ga4.sessions", ">", 2)]) == 2
-    assert store.count("runs") == 5
-    assert store.get("runs", "d3").version == "v"
-    store.commit([Delete("profiles", "d4")])
-    assert store.count("profiles") == 4
-    store.close()
-
-
-def test_a_file_that_was_vacuumed_lists_the_same(documents, opened):
-    documents.commit([Put("profiles", f"p{n}", {"ga4": {"sessions": n}}) for n in range(9)])
-    documents.commit([Delete("profiles", f"p{n}") for n in range(0, 9, 2)])
-    with sqlite3.connect(opened.path) as db:
-        db.execute("vacuum")
-    db.close()
-    documents.commit([Put("profiles", "p3", {"ga4": {"sessions": 0}})])
-    assert walk(documents, order_by="ga4.sessions") == ["p3", "p1", "p5", "p7"]
-    assert documents.count("profiles", [Where("ga4.sessions", "==", 0)]) == 1

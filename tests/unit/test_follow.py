@@ -1,8 +1,8 @@
 """An execution in words."""
 
 from cdp.domain.policy import Policy
+from cdp.embedded import WORKFLOW
 from cdp.follow import PHASES, why_no_profiles
-from cdp.platform import WORKFLOW
 
 
 def totals(**more: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -47,10 +48,23 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
         clock=lambda: NOW,
     )
     assert steps.call("lease", "r1", {}) == {"granted": True}
-    yield SimpleNamespace(steps=steps, documents=documents, objects=objects, queue=queue)
+    yield SimpleNamespace(
+        steps=steps, documents=documents, objects=objects, queue=queue, warehouse=warehouse
+    )
     documents.close()
     queue.close()
     warehouse.close()
+
+
+def to_write(at: SimpleNamespace, *rows: int) -> None:
+    """Let each shard have so many profiles to write."""
+    buckets = [
+        -(-shard * 10_000 // len(rows)) for shard, count in enumerate(rows) for _ in range(count)
+    ]
+    at.warehouse.run(
+        "create or replace table export_row as select b as bucket from unnest(@buckets) as b",
+        {"buckets": buckets},
+    )
 
 
 def shard(at: SimpleNamespace, number: int, rows: int) -> None:
@@ -78,11 +92,17 @@ def rejected(at: SimpleNamespace, number: int, *profile_ids: str | None) -> None
 
 
 def exported(at: SimpleNamespace, *rows: int) -> None:
+    to_write(at, *rows)
     for number, count in enumerate(rows):
         shard(at, number, count)
-    counted = {str(number): count for number, count in enumerate(rows)}
-    body = {"rows": sum(rows), "shards": len(rows), "shard_rows": counted}
+    body = {"rows": sum(rows), "exported": sum(rows), "shards": len(rows)}
     at.steps.call("manifest", "r1", body)
+
+
+def doubts(answer: dict[str, Any]) -> tuple[list[int], int, list[str]]:
+    """Return the shards in doubt, the shard from which on all are, and the rejected profiles."""
+    values = parameter_values(answer["parameters"])
+    return values["open_shards"], values["open_from"], values["rejected_ids"]
 
 
 def test_an_unknown_step_is_told_with_the_known_ones(at: SimpleNamespace) -> None:
@@ -102,9 +122,17 @@ def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
 
 
 def test_rows_that_got_lost_on_export_stop_the_run(at: SimpleNamespace) -> None:
+    to_write(at, 4)
     shard(at, 0, 3)
-    with pytest.raises(CdpError, match="exported 3 rows in 1 shards, but 4 rows"):
-        at.steps.call("manifest", "r1", {"rows": 4, "shards": 1, "shard_rows": {"0": 3}})
+    with pytest.raises(CdpError, match="exported 3 rows, but 4 were to be written"):
+        at.steps.call("manifest", "r1", {"rows": 4, "exported": 3, "shards": 1})
+
+
+def test_a_shard_whose_object_is_gone_stops_the_run(at: SimpleNamespace) -> None:
+    to_write(at, 2, 2)
+    shard(at, 0, 2)
+    with pytest.raises(CdpError, match="shard 1 was exported, but has no object"):
+        at.steps.call("manifest", "r1", {"rows": 4, "exported": 4, "shards": 2})
 
 
 def test_one_message_a_shard_names_the_very_object(at: SimpleNamespace) -> None:
@@ -118,9 +146,10 @@ def test_one_message_a_shard_names_the_very_object(at: SimpleNamespace) -> None:
 
 
 def test_a_shard_that_the_exporter_split_counts_by_its_receipts(at: SimpleNamespace) -> None:
+    to_write(at, 3)
     shard(at, 0, 2)
     at.objects.put("runs/r1/part-00000-000000000001.json", b"{}\n")
-    at.steps.call("manifest", "r1", {"rows": 3, "shards": 1, "shard_rows": {"0": 3}})
+    at.steps.call("manifest", "r1", {"rows": 3, "exported": 3, "shards": 1})
     with at.objects.open("runs/r1/manifest.json") as file:
         assert [entry["rows"] for entry in json.load(file)["files"]] == [None, None]
 
@@ -132,7 +161,7 @@ def test_delivery_is_done_when_every_shard_has_its_receipt(at: SimpleNamespace) 
     receipt(at, 1, 2)
     answer = at.steps.call("receipts", "r1", {})
     assert (answer["done"], answer["complete"]) == (True, True)
-    assert parameter_values(answer["parameters"]) == {"settled_shards": [0, 1], "rejected_ids": []}
+    assert doubts(answer) == ([-1], 10_000, [])
 
 
 def test_a_rejected_profile_stays_in_doubt_alone(at: SimpleNamespace) -> None:
@@ -142,8 +171,7 @@ def test_a_rejected_profile_stays_in_doubt_alone(at: SimpleNamespace) -> None:
     receipt(at, 1, 2)
     answer = at.steps.call("receipts", "r1", {})
     assert answer["complete"] is False
-    values = parameter_values(answer["parameters"])
-    assert values == {"settled_shards": [0, 1], "rejected_ids": ["p_1"]}
+    assert doubts(answer) == ([-1], 10_000, ["p_1"])
 
 
 def test_a_rejected_row_of_nobody_known_leaves_its_shard_in_doubt(at: SimpleNamespace) -> None:
@@ -151,8 +179,23 @@ def test_a_rejected_row_of_nobody_known_leaves_its_shard_in_doubt(at: SimpleName
     receipt(at, 0, 3, rejected=2)
     rejected(at, 0, "p_1", None)
     receipt(at, 1, 2)
-    values = parameter_values(at.steps.call("receipts", "r1", {})["parameters"])
-    assert values == {"settled_shards": [1], "rejected_ids": []}
+    answer = at.steps.call("receipts", "r1", {})
+    assert answer["complete"] is False
+    assert doubts(answer) == ([0], 10_000, [])
+
+
+def test_what_is_in_doubt_is_told_in_little_however_much_it_is(
+    at: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp.steps.TOLD_AT_MOST", 2)
+    exported(at, 3, 3, 3, 3, 3)
+    for number in range(5):
+        receipt(at, number, 3, rejected=1)
+    rejected(at, 0, "p_0")
+    rejected(at, 1, "p_1")
+    for number in (2, 3, 4):
+        rejected(at, number, None)
+    assert doubts(at.steps.call("receipts", "r1", {})) == ([2, 3], 4, ["p_0", "p_1"])
 
 
 def test_the_end_adds_up_and_is_partial_while_anything_is_missing(at: SimpleNamespace) -> None:

@@ -8,7 +8,7 @@ import jsonschema
 import yaml
 
 from cdp.connectors import connectors
-from cdp.platform import WORKFLOW
+from cdp.embedded import WORKFLOW
 from cdp.warehouse.statements import statements
 from cdp.workflow_engine import load
 

@@ -140,4 +140,29 @@ create table if not exists settled_run (
   settled_at timestamp,
   fingerprint string,         -- of all input and of the policy
   store_id string             -- the document store it was delivered to
+);
+
+-- grain: one row per loaded observation of two identifiers together
+create table if not exists raw_link (
+  a_type string,
+  a_value string,
+  b_type string,
+  b_value string,
+  seen_at timestamp,
+  source string,
+  consent string,
+  file string                 -- names the content of the file that the row came in
 )
+cluster by file;
+
+-- grain: one row per loaded decision
+create table if not exists raw_decision (
+  type string,
+  value string,
+  purpose string,
+  state string,
+  decided_at timestamp,
+  source string,
+  file string                 -- names the content of the file that the row came in
+)
+cluster by file

@@ -1,6 +1,6 @@
 -- Replace the days' events: typed, without duplicates, without ids where analytics was denied.
 -- grain:   one row per event
--- inputs:  events_*   the GA4 export
+-- inputs:  export_event   the rows of the export's tables that end in @suffixes
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
 --          @blocked, @not_user_id STRING: expressions over lower-case values
 -- Export rows have no id. Rows that agree in day, stream, client, user, session, name, time and
@@ -16,7 +16,7 @@ insert into events (
 )
 with typed as (
   select
-    parse_date('%Y%m%d', substr(e._TABLE_SUFFIX, -8)) as event_date,
+    parse_date('%Y%m%d', substr(e.table_suffix, -8)) as event_date,
     e.event_timestamp,
     e.event_name,
     e.stream_id,
@@ -71,8 +71,8 @@ with typed as (
     to_hex(md5(
       (select string_agg(to_json_string(p), ',' order by to_json_string(p)) from unnest(e.event_params) as p)
     )) as parameters
-  from `events_*` as e
-  where e._TABLE_SUFFIX in unnest(@suffixes)
+  from export_event as e
+  where e.table_suffix in unnest(@suffixes)
 ),
 once as (
   select * from typed

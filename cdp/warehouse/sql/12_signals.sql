@@ -1,6 +1,7 @@
 -- Replace what the days' export rows say of consent, and record the days as cleaned.
 -- grain:   that of consent_signal and cleaned_day
--- inputs:  events_*   the GA4 export: a denied row speaks for its ids here, and only here
+-- inputs:  export_event   the rows of the export's tables that end in @suffixes: a denied row speaks
+--          for its ids here, and only here
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
 --          @blocked, @not_user_id STRING, @signals ARRAY<STRING> of 'purpose|column',
 --          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64
@@ -11,7 +12,7 @@ delete from consent_signal where event_date in unnest(@dates);
 insert into consent_signal (event_date, type, value, purpose, state, first_at, last_at)
 with told as (
   select
-    parse_date('%Y%m%d', substr(e._TABLE_SUFFIX, -8)) as event_date,
+    parse_date('%Y%m%d', substr(e.table_suffix, -8)) as event_date,
     timestamp_micros(e.event_timestamp) as event_at,
     if(
       regexp_contains(lower(trim(e.user_pseudo_id)), @blocked),
@@ -24,8 +25,8 @@ with told as (
     ) as user_id,
     lower(e.privacy_info.analytics_storage) as analytics_storage,
     lower(e.privacy_info.ads_storage) as ads_storage
-  from `events_*` as e
-  where e._TABLE_SUFFIX in unnest(@suffixes)
+  from export_event as e
+  where e.table_suffix in unnest(@suffixes)
     and (e.user_pseudo_id is not null or e.user_id is not null)
     and (e.privacy_info.analytics_storage is not null or e.privacy_info.ads_storage is not null)
 ),

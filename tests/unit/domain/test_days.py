@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.domain.days import (
+    BATCH_DAYS,
     DayWork,
     ExportTable,
     Kind,
@@ -192,3 +193,9 @@ def test_a_batch_is_too_large_only_where_it_is_one_day_and_never_needlessly_smal
     made = batches(work, events)
     assert all(len(batch) == 1 or rows(batch) <= events for batch in made)
     assert all(rows(batch) + next_[0].table.rows > events for batch, next_ in pairwise(made))
+
+
+def test_a_batch_is_as_many_days_as_one_view_can_spell():
+    days = [table(suffix_of(Kind.DAILY, DAY + timedelta(n)), rows=1) for n in range(400)]
+    made = batches([DayWork(day, State.FINAL, restated=False) for day in days], 10**9)
+    assert [len(batch) for batch in made] == [BATCH_DAYS] * 6 + [400 - 6 * BATCH_DAYS]

@@ -659,17 +659,17 @@ def test_an_offset_is_shifted_once_whatever_is_around_it(around):
 # --- what a translation tells ---------------------------------------------------------------------
 
 
-def test_a_translation_tells_kinds_parameters_and_the_export():
+def test_a_translation_tells_kinds_and_parameters():
     script = (
         "begin transaction; delete from t where d in unnest(@dates);"
-        " insert into t (x) select x from `events_*` where x = @x; commit transaction"
+        " insert into t (x) select x from s where x = @x; commit transaction"
     )
     found = translate(script, (("dates", "ARRAY<DATE>"), ("unused", "INT64"), ("x", "STRING")))
-    assert [(s.kind, sorted(s.parameters), s.reads_export) for s in found] == [
-        ("begin", [], False),
-        ("delete", ["dates"], False),
-        ("insert", ["x"], True),
-        ("commit", [], False),
+    assert [(s.kind, sorted(s.parameters)) for s in found] == [
+        ("begin", []),
+        ("delete", ["dates"]),
+        ("insert", ["x"]),
+        ("commit", []),
     ]
 
 

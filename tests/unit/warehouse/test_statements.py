@@ -99,7 +99,7 @@ def answers(tmp_path_factory):
     )
     steps.call("lease", "r1", {})
     plan = steps.call("plan", "r1", {})
-    receipt = {"shard": 0, "rows": 1, "rejected": 0}
+    receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
     receipts = steps.call("receipts", "r1", {})
     documents.close()
@@ -150,6 +150,7 @@ def provided(answers) -> dict[str, dict[str, str]]:
         "91_cleaned_days": {},
         "92_stats": {name: answers.plan[name] for name in policy_parameters(policy)},
         "93_identifier_profile": {},
+        "94_shard_rows": {"shards": "INT64"},
     }
     workflow = yaml.safe_load((MAIN / "workflow.yaml").read_text("utf-8"))
     export = str(workflow["export"])
@@ -157,6 +158,8 @@ def provided(answers) -> dict[str, dict[str, str]]:
         for name, text in calls(subworkflow["steps"]):
             found = given.setdefault(name, {})
             found |= answers.plan if "plan.parameters" in text else {}
+            found |= {"seq": answers.plan["seq"]} if "plan.seq" in text else {}
+            found |= dict(re.findall(r"'name': '(\w+)', 'parameterType': \{'type': '(\w+)'", text))
             found |= answers.receipts if "delivered.parameters" in text else {}
             found |= {x: answers.batch[x] for x in answers.batch if f"batch.{x}" in text}
             made = text + export if "exported.parameter" in text else text

@@ -1,0 +1,151 @@
+"""The deployment on Google Cloud: BigQuery, Firestore, Cloud Storage, Pub/Sub, Cloud Workflows.
+
+Google's libraries find the credentials, and the emulators, by their own environment variables.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdp.deployment import Platform
+from cdp.domain.errors import CdpError
+
+if TYPE_CHECKING:
+    from cdp.executions.cloud import CloudExecutions
+    from cdp.objects.cloud_storage import CloudStorageObjects
+    from cdp.profiles.firestore import FirestoreDocuments
+    from cdp.queue.pubsub import PubSubQueue
+    from cdp.steps import Steps
+    from cdp.warehouse.bigquery import BigQueryWarehouse
+    from cdp.warehouse.ga4_files import Loaded
+    from cdp.warehouse.row_files import LoadedRows
+
+
+class Cloud(Platform):
+    """Each adapter, and Google's client below it, is imported where it is first used."""
+
+    # Longer than any statement, or wait for receipts; a run that died is told by its execution.
+    lease_seconds = 6 * 3600
+
+    @cached_property
+    def documents(self) -> "FirestoreDocuments":
+        from google.cloud import firestore  # noqa: PLC0415
+
+        from cdp.profiles.firestore import FirestoreDocuments  # noqa: PLC0415
+
+        settings = self.settings
+        client = firestore.Client(settings.needed("project"), database=settings.database)
+        return FirestoreDocuments(client, ramp=settings.ramp)
+
+    @cached_property
+    def objects(self) -> "CloudStorageObjects":
+        from google.cloud import storage  # noqa: PLC0415
+
+        from cdp.objects.cloud_storage import CloudStorageObjects  # noqa: PLC0415
+
+        client = storage.Client(self.settings.needed("project"))
+        return CloudStorageObjects(client.bucket(self.settings.needed("bucket")))
+
+    @cached_property
+    def queue(self) -> "PubSubQueue":
+        from google.cloud import pubsub_v1  # noqa: PLC0415
+
+        from cdp.queue.pubsub import PubSubQueue  # noqa: PLC0415
+
+        return PubSubQueue(pubsub_v1.PublisherClient(), self.settings.needed("project"))
+
+    @cached_property
+    def executions(self) -> "CloudExecutions":
+        import google.auth  # noqa: PLC0415
+        from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
+        from google.cloud.workflows import executions_v1  # noqa: PLC0415
+
+        from cdp.executions.cloud import CloudExecutions  # noqa: PLC0415
+
+        credentials, _ = google.auth.default(
+            scopes=["https://www.googleapis.com/auth/cloud-platform"]
+        )
+        settings = self.settings
+        place = f"projects/{settings.needed('project')}/locations/{settings.region}"
+        return CloudExecutions(
+            executions_v1.ExecutionsClient(credentials=credentials),
+            AuthorizedSession(credentials),
+            parent=f"{place}/workflows/{settings.workflow}",
+        )
+
+    @cached_property
+    def steps(self) -> "Steps":
+        """What the workflow asks of Python."""
+        return self.steps_over(self._warehouse(self.settings.maximum_bytes_billed), self.queue)
+
+    @property
+    def salt(self) -> str:
+        return self.settings.needed("salt")
+
+    @property
+    def cookie_key(self) -> str:
+        return self.settings.needed("cookie_key")
+
+    def published_version(self) -> str | None:
+        return self._questions.published_version()
+
+    def published(self) -> "BigQueryWarehouse":
+        if self.published_version() is None:
+            raise CdpError("nothing was refreshed yet; run `python -m cdp refresh`")
+        return self._warehouse(self.settings.question_bytes_billed, published=True)
+
+    def load_ga4(self, paths: Sequence[Path], **options: Any) -> "list[Loaded]":
+        del paths, options
+        raise CdpError(
+            "GA4 exports into BigQuery by itself, and the refresh reads it there: link the "
+            "property in GA4's admin page, and set CDP_EXPORT_DATASET"
+        )
+
+    def load_rows(self, table: str, paths: Sequence[Path]) -> "list[LoadedRows]":
+        from cdp.warehouse.row_files import load_rows  # noqa: PLC0415
+
+        settings = self.settings
+        warehouse = self._warehouse(settings.maximum_bytes_billed)
+        with tempfile.TemporaryDirectory() as folder:
+            loaded = load_rows(
+                Path(folder),
+                table,
+                paths,
+                memory_limit=settings.memory_limit,
+                threads=settings.threads,
+            )
+            for file in sorted(Path(folder, table).glob("*.parquet")):
+                warehouse.load(table, file)
+        return loaded
+
+    def problems(self) -> list[str]:
+        return []
+
+    @cached_property
+    def _questions(self) -> "BigQueryWarehouse":
+        return self._warehouse(self.settings.question_bytes_billed)
+
+    def _warehouse(self, most: int, *, published: bool = False) -> "BigQueryWarehouse":
+        from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
+        from google.cloud import bigquery  # noqa: PLC0415
+
+        from cdp.warehouse.bigquery import BigQueryWarehouse  # noqa: PLC0415
+
+        settings = self.settings
+        project = settings.needed("project")
+        # Unlike its siblings, this library asks for credentials also where there is an emulator.
+        emulated = "BIGQUERY_EMULATOR_HOST" in os.environ
+        credentials = AnonymousCredentials() if emulated else None  # type: ignore[no-untyped-call]
+        export = settings.needed("export_dataset")
+        return BigQueryWarehouse(
+            bigquery.Client(project, credentials=credentials, location=settings.location),
+            project=project,
+            dataset=settings.dataset,
+            location=settings.location,
+            export=export if "." in export else f"{project}.{export}",
+            maximum_bytes_billed=most,
+            published=published,
+        )

@@ -1,0 +1,172 @@
+"""What every deployment has: its ports, filled in by `cdp.embedded` or `cdp.cloud`.
+
+Parts are made on first use, so that a function pays only for those that it needs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
+from cdp.runs import Runs
+from cdp.settings import Settings
+
+if TYPE_CHECKING:
+    from cdp.accounts import Accounts
+    from cdp.audit import Audit
+    from cdp.executions.port import Executions
+    from cdp.governance import Governance
+    from cdp.objects.port import ObjectStore
+    from cdp.profiles.port import DocumentStore
+    from cdp.queue.port import Queue
+    from cdp.steps import Steps
+    from cdp.warehouse.ga4_files import Loaded
+    from cdp.warehouse.port import Warehouse
+    from cdp.warehouse.row_files import LoadedRows
+
+
+class Platform(ABC):
+    """The parts of a deployment."""
+
+    lease_seconds: ClassVar[int]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    # --- what adapters fill in --------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def documents(self) -> "DocumentStore": ...
+
+    @property
+    @abstractmethod
+    def objects(self) -> "ObjectStore": ...
+
+    @property
+    @abstractmethod
+    def executions(self) -> "Executions": ...
+
+    @property
+    @abstractmethod
+    def salt(self) -> str:
+        """The secret that profile ids are made with; another one gives everybody a new id."""
+
+    @property
+    @abstractmethod
+    def cookie_key(self) -> str:
+        """The secret that signs the console's cookies; another one signs everybody out."""
+
+    @abstractmethod
+    def published_version(self) -> str | None:
+        """Return what names the state that `published` opens; None where no run has settled."""
+
+    @abstractmethod
+    def published(self) -> "Warehouse":
+        """Open the state that the last settled run published; the caller closes it.
+
+        Raises:
+            CdpError: no run has settled yet.
+        """
+
+    @abstractmethod
+    def load_ga4(self, paths: Sequence[Path], **options: Any) -> "list[Loaded]":
+        """Load files of the GA4 export; see `cdp.warehouse.ga4_files`."""
+
+    @abstractmethod
+    def load_rows(self, table: str, paths: Sequence[Path]) -> "list[LoadedRows]":
+        """Load files into a raw table; see `cdp.warehouse.row_files`."""
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """Return what keeps the deployment from working, each with its fix."""
+
+    # --- what is the same everywhere --------------------------------------------------------------
+
+    @cached_property
+    def policy(self) -> Policy:
+        return Policy.load(self.settings.policy)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self.documents, lease_seconds=self.lease_seconds)
+
+    @cached_property
+    def accounts(self) -> "Accounts":
+        from cdp.accounts import Accounts  # noqa: PLC0415
+
+        return Accounts(self.documents)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        from cdp.audit import Audit  # noqa: PLC0415
+
+        return Audit(self.documents)
+
+    @cached_property
+    def governance(self) -> "Governance":
+        from cdp.governance import Governance  # noqa: PLC0415
+
+        return Governance(
+            self.documents, self.accounts, self.audit, self.executions, self.start_refresh
+        )
+
+    def steps_over(self, warehouse: "Warehouse", queue: "Queue") -> "Steps":
+        """Return what the workflow asks of Python, over these two and the deployment's own."""
+        from cdp.steps import Limits, Steps  # noqa: PLC0415
+
+        settings = self.settings
+        return Steps(
+            warehouse=warehouse,
+            documents=self.documents,
+            runs=self.runs,
+            objects=self.objects,
+            queue=queue,
+            policy=self.policy,
+            property=settings.property,
+            zone=ZoneInfo(settings.timezone),
+            salt=self.salt,
+            limits=Limits(
+                shard_rows=settings.shard_rows,
+                batch_events=settings.batch_events,
+                delivery_timeout=settings.delivery_timeout,
+            ),
+        )
+
+    def start_refresh(self, arguments: Mapping[str, Any], *, by: str) -> str:
+        """Start an execution of the workflow and return its id."""
+        self.free_dead_lease()
+        return self.executions.start(arguments, by=by)
+
+    def free_dead_lease(self) -> None:
+        """End the run that holds the lease where its execution has ended without saying so."""
+        holder = self.runs.holder()
+        if holder is None:
+            return
+        with suppress(CdpError):  # an execution of another place: its lease expires by itself
+            execution = self.executions.get(holder)
+            if execution.state.ended:
+                self.runs.end(holder, execution.state.value.lower(), {"error": execution.error})
+
+    def release(self) -> str:
+        """Store the statements of this release as objects; return their folder.
+
+        Its name tells their content: a run reads the release that it began with.
+        """
+        import hashlib  # noqa: PLC0415
+        import json  # noqa: PLC0415
+
+        from cdp.objects.port import ObjectExists  # noqa: PLC0415
+        from cdp.warehouse.statements import statements  # noqa: PLC0415
+
+        texts = statements()
+        digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+        for name, text in texts.items():
+            with suppress(ObjectExists):
+                self.objects.put(f"release/{digest}/{name}.sql", text.encode(), if_absent=True)
+        return f"release/{digest}"
