@@ -81,6 +81,8 @@ def overrides(wanted: Sequence[Any], present: Sequence[Any]) -> Iterator[list[st
 
 def main(file: str, composites: str, single: str) -> None:
     """Print a line for each command."""
+    if not Path(file).is_file():
+        sys.exit(f"{file} is missing; it belongs to the release")
     wanted = json.loads(Path(file).read_text("utf-8"))
     made = [
         *composite(wanted.get("indexes", ()), json.loads(composites)),

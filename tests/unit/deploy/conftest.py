@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = (
     "basename bash cat cp cut dirname env find grep mkdir mktemp openssl paste realpath rm "
-    "sed sh sleep sort tr xargs"
+    "sed sh sleep sort touch tr xargs"
 ).split()
 CONFIG = """
 PROJECT=demo-project
@@ -66,21 +65,15 @@ class Desk:
         file.write_text(f"#!/usr/bin/env bash\n{text}")
         file.chmod(0o755)
 
-    def cloud(self, **told: Any) -> None:
-        fake = Path(__file__).with_name("fake_cloud.py")
+    def cloud(self, **told: str) -> None:
+        """Put the stand-in on the PATH; it answers what it is told: account, billing, export."""
+        fake = Path(__file__).with_name("fake_cloud.sh")
+        for name in ("things", "rights", "told"):
+            (self.folder / name).mkdir()
+        for name, answer in told.items():
+            (self.folder / "told" / name).write_text(answer)
         for tool in ("gcloud", "bq"):
-            self.script(
-                tool, f'exec {sys.executable} -I -S {fake} {self.folder} {tool} "$@" <&0\n'
-            )
-        if told:
-            self.tell(**told)
-
-    def tell(self, **told: Any) -> None:
-        """Have the stand-in answer something else."""
-        file = self.folder / "state.json"
-        empty = {"things": {}, "rights": {}, "indexes": [], "fields": [], "apis": []}
-        state = json.loads(file.read_text()) if file.exists() else empty
-        file.write_text(json.dumps({**state, "told": told}))
+            self.script(tool, f"FOLDER={self.folder} TOOL={tool}\nsource {fake}\n")
 
     def run(
         self, script: str, *words: str, env: dict[str, str] | None = None, typed: str = ""
@@ -103,14 +96,13 @@ class Desk:
             check=False,
         )
 
-    def changes(self) -> list[list[str]]:
+    def changes(self) -> list[str]:
         """Return the words of every call that changed something, without flags."""
         file = self.folder / "calls"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return file.read_text().splitlines() if file.exists() else []
 
-    def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
-        return state
+    def things(self) -> set[str]:
+        return {file.name for file in (self.folder / "things").iterdir()}
 
 
 @pytest.fixture
