@@ -68,7 +68,7 @@ for name in cdp-console cdp-bury cdp-ingest cdp-steps; do
 done
 for file in deploy/alerts/*.json; do
   name=$(basename "$file" .json)
-  find=(alpha monitoring policies list "--filter=user_labels.cdp=\"$name\"" '--format=value(name)')
+  find=(alpha monitoring policies list "--filter=userLabels.cdp=\"$name\"" '--format=value(name)')
   if [[ ! $DRY_RUN ]] && see "${find[@]}" && [[ $LOOKED ]]; then
     doom "the alert $name" gcloud alpha monitoring policies delete "$LOOKED" "--project=$PROJECT" --quiet
   fi

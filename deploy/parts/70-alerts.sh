@@ -27,7 +27,7 @@ for file in deploy/alerts/*.json; do
   name=${file##*/}
   name=${name%.json}
   stamp=$(digest "$(digest_of "$file")" "$ALERT_EMAIL")
-  see alpha monitoring policies list "--filter=user_labels.cdp=\"$name\"" \
+  see alpha monitoring policies list "--filter=userLabels.cdp=\"$name\"" \
     '--format=value[separator=" "](name,userLabels.stamp)' || true
   read -r policy found <<<"$LOOKED" || true
   if [[ $policy && $found == "$stamp" ]]; then

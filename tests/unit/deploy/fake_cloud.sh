@@ -136,12 +136,11 @@ case $TOOL\ $path in
     echo ENABLED >"$FOLDER/things/$key" ;;
   bq\ query*GRANT*)
     grant=${words[-1]}
-    role=$(sed 's/GRANT `\([^`]*\)`.*/\1/' <<<"$grant")
+    IFS='`' read -r _ role _ project _ dataset _ <<<"$grant"
     role=${role/roles\/bigquery.dataViewer/READER}
     role=${role/roles\/bigquery.dataEditor/WRITER}
-    schema=$(sed 's/.*SCHEMA `\([^`]*\)`.`\([^`]*\)`.*/\1:\2/' <<<"$grant")
     email=${grant##*serviceAccount:}
-    printf '{"role": "%s", "userByEmail": "%s"}\n' "$role" "${email%\"}" >>"$FOLDER/rights/$schema" ;;
+    printf '{"role": "%s", "userByEmail": "%s"}\n' "$role" "${email%\"}" >>"$FOLDER/rights/$project:$dataset" ;;
   bq\ query*) ;;
   *storage\ rm*) rm "$FOLDER/things/storage buckets ${words[-1]//\//:}" ;;
   *\ delete* | bq\ rm* | *bulk-delete*) rm -f "$FOLDER/things/$key" ;;
