@@ -6,11 +6,15 @@ RUN := $(VENV)/bin/python
 JOBS ?= auto
 PORT ?= 8501
 
-.PHONY: demo test check format clean
+.PHONY: demo functions test check format clean
 
 demo: $(VENV)/.runs
 	@$(RUN) -m cdp demo
 	@$(RUN) -m cdp serve --port $(PORT)
+
+# The functions of the gcp deployment, each on a port of its own; see docs/functions.md.
+functions: $(VENV)/.runs
+	@$(RUN) -m functions.serve
 
 test: $(VENV)/.tests
 	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup

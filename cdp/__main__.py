@@ -192,7 +192,7 @@ def _refresh(
     if since and until and since > until:
         raise CdpError("--since is after --until; swap them")
     run_id = platform.governance.start_refresh(_shell(), arguments)
-    follower = Follower(platform.executions, run_id)
+    follower = Follower(platform.executions, run_id, phases_only=not as_json)
     try:
         execution = _follow(platform, run_id, follower, as_json=as_json)
     except KeyboardInterrupt:
@@ -216,7 +216,7 @@ def _follow(platform: Platform, run_id: str, follower: Follower, *, as_json: boo
                 live.update(_phases(follower, pending=not execution.state.ended))
             if execution.state.ended:
                 return execution
-            time.sleep(0.05)
+            time.sleep(platform.poll_seconds)
 
 
 def _event(step: Step) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Google's libraries find the credentials, and the emulators, by their own environ
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ from cdp.deployment import Platform
 from cdp.domain.errors import CdpError
 
 if TYPE_CHECKING:
+    from cdp.dead_letters import DocumentDeadLetters
     from cdp.executions.cloud import CloudExecutions
     from cdp.objects.cloud_storage import CloudStorageObjects
     from cdp.profiles.firestore import FirestoreDocuments
+    from cdp.queue.port import Refused
     from cdp.queue.pubsub import PubSubQueue
     from cdp.steps import Steps
     from cdp.warehouse.bigquery import BigQueryWarehouse
@@ -29,6 +31,7 @@ class Cloud(Platform):
 
     # Longer than any statement, or wait for receipts; a run that died is told by its execution.
     lease_seconds = 6 * 3600
+    poll_seconds = 5.0
 
     @cached_property
     def documents(self) -> "FirestoreDocuments":
@@ -42,20 +45,30 @@ class Cloud(Platform):
 
     @cached_property
     def objects(self) -> "CloudStorageObjects":
-        from google.cloud import storage  # noqa: PLC0415
+        from google.cloud.storage import Client  # noqa: PLC0415
 
         from cdp.objects.cloud_storage import CloudStorageObjects  # noqa: PLC0415
 
-        client = storage.Client(self.settings.needed("project"))
+        client = Client(self.settings.needed("project"))
         return CloudStorageObjects(client.bucket(self.settings.needed("bucket")))
 
     @cached_property
     def queue(self) -> "PubSubQueue":
-        from google.cloud import pubsub_v1  # noqa: PLC0415
+        from google.cloud.pubsub_v1 import PublisherClient  # noqa: PLC0415
 
         from cdp.queue.pubsub import PubSubQueue  # noqa: PLC0415
 
-        return PubSubQueue(pubsub_v1.PublisherClient(), self.settings.needed("project"))
+        return PubSubQueue(PublisherClient(), self.settings.needed("project"))
+
+    @cached_property
+    def dead_letters(self) -> "DocumentDeadLetters":
+        from cdp.dead_letters import DocumentDeadLetters  # noqa: PLC0415
+
+        return DocumentDeadLetters(self.documents)
+
+    def refuse(self, id: str, data: Mapping[str, Any], attempt: int, error: "Refused") -> None:
+        # Pub/Sub knows no final refusal: it would deliver the message until it gives up.
+        self.dead_letters.bury(id, self.settings.topic, data, attempts=attempt, reason=str(error))
 
     @cached_property
     def executions(self) -> "CloudExecutions":
@@ -72,13 +85,12 @@ class Cloud(Platform):
         place = f"projects/{settings.needed('project')}/locations/{settings.region}"
         return CloudExecutions(
             executions_v1.ExecutionsClient(credentials=credentials),
-            AuthorizedSession(credentials),
+            AuthorizedSession(credentials),  # type: ignore[no-untyped-call]
             parent=f"{place}/workflows/{settings.workflow}",
         )
 
     @cached_property
     def steps(self) -> "Steps":
-        """What the workflow asks of Python."""
         return self.steps_over(self._warehouse(self.settings.maximum_bytes_billed), self.queue)
 
     @property

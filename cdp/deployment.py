@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from cdp.domain.errors import CdpError
 from cdp.domain.policy import Policy
+from cdp.executions.port import ExecutionNotFound
 from cdp.runs import Runs
 from cdp.settings import Settings
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cdp.governance import Governance
     from cdp.objects.port import ObjectStore
     from cdp.profiles.port import DocumentStore
-    from cdp.queue.port import Queue
+    from cdp.queue.port import DeadLetters, Queue, Refused
     from cdp.steps import Steps
     from cdp.warehouse.ga4_files import Loaded
     from cdp.warehouse.port import Warehouse
@@ -34,6 +34,8 @@ class Platform(ABC):
     """The parts of a deployment."""
 
     lease_seconds: ClassVar[int]
+    poll_seconds: ClassVar[float]
+    """How often whoever follows a run may ask for news."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -51,6 +53,23 @@ class Platform(ABC):
     @property
     @abstractmethod
     def executions(self) -> "Executions": ...
+
+    @property
+    @abstractmethod
+    def dead_letters(self) -> "DeadLetters": ...
+
+    @property
+    @abstractmethod
+    def steps(self) -> "Steps":
+        """What the workflow asks of Python."""
+
+    @abstractmethod
+    def refuse(self, id: str, data: Mapping[str, Any], attempt: int, error: "Refused") -> None:
+        """Have the message *id*, which the ingest function refused, delivered no more.
+
+        Raises:
+            Refused: *error*, where the delivery takes that for an answer.
+        """
 
     @property
     @abstractmethod
@@ -113,7 +132,7 @@ class Platform(ABC):
         from cdp.governance import Governance  # noqa: PLC0415
 
         return Governance(
-            self.documents, self.accounts, self.audit, self.executions, self.start_refresh
+            self.documents, self.accounts, self.audit, self.executions, self.executions.start
         )
 
     def steps_over(self, warehouse: "Warehouse", queue: "Queue") -> "Steps":
@@ -127,31 +146,33 @@ class Platform(ABC):
             runs=self.runs,
             objects=self.objects,
             queue=queue,
+            dead_letters=self.dead_letters,
             policy=self.policy,
             property=settings.property,
             zone=ZoneInfo(settings.timezone),
+            free_dead_lease=self.free_dead_lease,
             salt=self.salt,
             limits=Limits(
                 shard_rows=settings.shard_rows,
                 batch_events=settings.batch_events,
                 delivery_timeout=settings.delivery_timeout,
             ),
+            topic=settings.topic,
         )
 
-    def start_refresh(self, arguments: Mapping[str, Any], *, by: str) -> str:
-        """Start an execution of the workflow and return its id."""
-        self.free_dead_lease()
-        return self.executions.start(arguments, by=by)
-
-    def free_dead_lease(self) -> None:
-        """End the run that holds the lease where its execution has ended without saying so."""
+    def free_dead_lease(self) -> str | None:
+        """End the run that holds the lease though its execution has ended, and return its id."""
         holder = self.runs.holder()
         if holder is None:
-            return
-        with suppress(CdpError):  # an execution of another place: its lease expires by itself
+            return None
+        try:
             execution = self.executions.get(holder)
-            if execution.state.ended:
-                self.runs.end(holder, execution.state.value.lower(), {"error": execution.error})
+        except ExecutionNotFound:  # of another place, or long forgotten: its lease expires
+            return None
+        if not execution.state.ended:
+            return None
+        self.runs.end(holder, execution.state.value.lower(), {"error": execution.error})
+        return holder
 
     def release(self) -> str:
         """Store the statements of this release as objects; return their folder.

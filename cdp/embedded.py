@@ -3,11 +3,11 @@
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypedDict
 
 from cdp.deployment import Platform
 from cdp.domain.errors import CdpError
@@ -19,6 +19,10 @@ from cdp.queue.local import Delivery, LocalQueue
 from cdp.warehouse.duckdb import DuckWarehouse, published_path
 from cdp.warehouse.ga4_files import Loaded, load_ga4
 from cdp.warehouse.row_files import LoadedRows, load_rows
+
+if TYPE_CHECKING:
+    from cdp.queue.port import Refused
+    from cdp.steps import Steps
 
 WORKFLOW: Final = Path(__file__).resolve().parent.parent / "workflow.yaml"
 TARGET: Final = "functions.main:ingest"
@@ -36,6 +40,7 @@ class Embedded(Platform):
     """Everything below one folder, `CDP_HOME`."""
 
     lease_seconds = 60
+    poll_seconds = 0.05
 
     @cached_property
     def documents(self) -> SqliteDocuments:
@@ -49,6 +54,18 @@ class Embedded(Platform):
     @cached_property
     def queue(self) -> LocalQueue:
         return LocalQueue(self._queue_file)
+
+    @property
+    def dead_letters(self) -> LocalQueue:
+        return self.queue
+
+    def refuse(self, id: str, data: Mapping[str, Any], attempt: int, error: "Refused") -> NoReturn:
+        del id, data, attempt
+        raise error  # its own delivery buries what was refused
+
+    @cached_property
+    def steps(self) -> "Steps":
+        return self.steps_over(self._warehouse(published=False), self.queue)
 
     @cached_property
     def executions(self) -> LocalExecutions:

@@ -20,7 +20,7 @@ from cdp.domain.policy import Policy
 from cdp.insight import reports
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
-from cdp.queue.port import Queue
+from cdp.queue.port import DeadLetters, Queue
 from cdp.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
@@ -29,12 +29,18 @@ from cdp.workflow_engine import describe
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000
+BATCHES_AT_MOST: Final = 250
+"""Roughly: a batch ends with its day, so that there may be twice as many."""
 TOLD_AT_MOST: Final = 1_000
 """Rejected profiles, and shards in doubt, that are passed on by name: variables hold little.
 
 A profile or shard beyond counts as in doubt, and is delivered again by the next run.
 """
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
+
+
+class UnknownStep(CdpError):  # noqa: N818 - reads as the sentence it is
+    """There is no step of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Steps:
 
     Args:
         salt: secret; profile ids are made with it.
+        free_dead_lease: ends the run that holds the lease though its execution has ended, and
+            returns its id; None where there is none.
         clock: returns the time, aware.
     """
 
@@ -62,11 +70,14 @@ class Steps:
         runs: Runs,
         objects: ObjectStore,
         queue: Queue,
+        dead_letters: DeadLetters,
         policy: Policy,
         property: str,
         zone: ZoneInfo,
         salt: str,
         limits: Limits,
+        free_dead_lease: Callable[[], str | None] = lambda: None,
+        topic: str = TOPIC,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._warehouse = warehouse
@@ -74,23 +85,27 @@ class Steps:
         self._runs = runs
         self._objects = objects
         self._queue = queue
+        self._dead_letters = dead_letters
+        self._topic = topic
         self._policy = policy
         self._property = property
         self._zone = zone
         self._salt = salt
         self._limits = limits
+        self._free_dead_lease = free_dead_lease
         self._clock = clock
 
     def call(self, name: str, run_id: str, body: Any) -> dict[str, Any]:
         """Answer the step *name* of the run *run_id*.
 
         Raises:
-            CdpError: no such step, or what the step says.
+            UnknownStep: there is none of this name.
+            CdpError: what the step says.
         """
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "plan": self.plan,
-            "show_export": self.show_export,
+            "batch": self.batch,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
@@ -98,7 +113,7 @@ class Steps:
             "fail": self.fail,
         }
         if name not in known:
-            raise CdpError(f"no step {name!r}; there are {', '.join(known)}")
+            raise UnknownStep(f"no step {name!r}; there are {', '.join(known)}")
         if name != "lease":
             self._runs.renew(run_id)
         return known[name](run_id, body)
@@ -109,6 +124,9 @@ class Steps:
         Returns:
             `granted: true`, or `granted: false` with `state: held`, `held_by` and `since`.
         """
+        if dead := self._free_dead_lease():
+            # What it left at work would write over what this run makes.
+            self._warehouse.stop(dead)
         held = self._runs.take(run_id, dict(body or {}))
         if held is None:
             return {"granted": True}
@@ -129,7 +147,8 @@ class Steps:
             body: `since`, `until` (YYYY-MM-DD or null), `full`.
 
         Returns:
-            `nothing_new` with the run's `outcome`, or `parameters`, `batches` and limits.
+            `nothing_new` with the run's `outcome`, or `parameters`, how many `batches` of days
+            there are to clean, and limits.
         """
         arguments = dict(body or {})
         full = bool(arguments.get("full"))
@@ -181,23 +200,32 @@ class Steps:
                 for day in work
             ],
         )
+        # Years of days are more than the workflow's variables hold: it asks for each batch.
+        batches = [
+            {
+                "suffixes": query_parameter("suffixes", [day.table.suffix for day in batch]),
+                "dates": query_parameter("dates", [day.table.day for day in batch]),
+                "days": query_parameter("days", [_day_row(day) for day in batch]),
+            }
+            for batch in days.batches(work, self._batch_events(work))
+        ]
+        self._objects.put(_plan_name(run_id), json.dumps(batches).encode())
         return {
             "nothing_new": False,
             "forget_published": not same_store,
             "parameters": _rest(self._parameters(run, full, fingerprint, store_id)),
-            "batches": [
-                {
-                    "suffixes": query_parameter("suffixes", [day.table.suffix for day in batch]),
-                    "dates": query_parameter("dates", [day.table.day for day in batch]),
-                    "days": query_parameter("days", [_day_row(day) for day in batch]),
-                }
-                for batch in days.batches(work, self._limits.batch_events)
-            ],
+            "batches": len(batches),
             "seq": query_parameter("seq", int(run["seq"])),
             "shard_rows": self._limits.shard_rows,
             "shards_at_most": SHARDS_AT_MOST,
             "delivery_timeout": self._limits.delivery_timeout,
         }
+
+    def _batch_events(self, work: Sequence[days.DayWork]) -> int:
+        """Return how many events a batch has, so that there are not too many batches."""
+        return max(
+            self._limits.batch_events, sum(day.table.rows for day in work) // BATCHES_AT_MOST
+        )
 
     def _parameters(
         self, run: Mapping[str, Any], full: bool, fingerprint: str, store_id: str
@@ -241,17 +269,21 @@ class Steps:
             return self._store_id()
         return str(found.body["id"])
 
-    def show_export(self, run_id: str, body: Any) -> dict[str, Any]:
-        """Let the next statements read the export's tables of one batch.
+    def batch(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Let the next statements read the export's tables of one batch of the plan.
 
         Args:
-            body: `suffixes`, the batch's QueryParameter.
+            body: `number`, from 1.
+
+        Returns:
+            `suffixes`, `dates` and `days`: the batch's parameters.
         """
-        del run_id
-        suffixes = parameter_values([body["suffixes"]])["suffixes"]
+        with self._objects.open(_plan_name(run_id)) as file:
+            batch: dict[str, Any] = json.load(file)[body["number"] - 1]
+        suffixes = parameter_values([batch["suffixes"]])["suffixes"]
         assert isinstance(suffixes, list)
         self._warehouse.show_export(suffixes)
-        return {}
+        return batch
 
     # --- delivery ---------------------------------------------------------------------------------
 
@@ -308,7 +340,7 @@ class Steps:
             }
             for file in self._manifest(run_id)["files"]
         ]
-        self._queue.publish(TOPIC, messages)
+        self._queue.publish(self._topic, messages)
         return {"messages": len(messages)}
 
     def receipts(self, run_id: str, body: Any) -> dict[str, Any]:
@@ -417,6 +449,7 @@ class Steps:
 
     def fail(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run as failed, with the error in words."""
+        self._warehouse.stop(run_id)
         self._runs.end(run_id, "failed", {"error": describe((body or {}).get("error"))})
         return {}
 
@@ -452,9 +485,13 @@ class Steps:
         """Return the shards of the run that were given up, with the reason."""
         return {
             message.data["shard"]: message.reason
-            for message in self._queue.dead(TOPIC)
+            for message in self._dead_letters.dead(self._topic)
             if message.data.get("run_id") == run_id
         }
+
+
+def _plan_name(run_id: str) -> str:
+    return f"runs/{run_id}/plan.json"
 
 
 def policy_parameters(policy: Policy) -> dict[str, Value]:

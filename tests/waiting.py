@@ -2,11 +2,10 @@
 
 import time
 
-from cdp.executions.local import LocalExecutions
-from cdp.executions.port import Execution
+from cdp.executions.port import Execution, Executions
 
 
-def wait(executions: LocalExecutions, run_id: str, seconds: float = 120) -> Execution:
+def wait(executions: Executions, run_id: str, seconds: float = 120) -> Execution:
     """Wait until the execution has ended and return it."""
     deadline = time.monotonic() + seconds
     while not (found := executions.get(run_id)).state.ended and time.monotonic() < deadline:

@@ -106,14 +106,16 @@ class LocalExecutions:
                 (by, id),
             )
 
-    def steps(self, id: str, *, after: int = 0) -> builtins.list[Step]:
+    def steps(self, id: str, *, after: int = 0, routine: str | None = None) -> builtins.list[Step]:
         with self._file.reading() as db:
             rows = db.execute(
                 "select id, revision, parent, routine, step, type, state, attempt, started_at, "
                 "ended_at, exception from entry where execution_id = ? and revision > ? "
-                "order by id",
-                (id, after),
+                "and routine = coalesce(?, routine) order by id",
+                (id, after, routine),
             ).fetchall()
+        if not rows:
+            self._read("where id = ?", (id,), id)
         return [_step(row) for row in rows]
 
     # --- inside the execution's own process -------------------------------------------------------

@@ -13,6 +13,22 @@ class ExecutionNotFound(CdpError):  # noqa: N818 - reads as the sentence it is
     """There is no execution of that id."""
 
 
+class WorkflowNotDeployed(CdpError):  # noqa: N818
+    """There is no workflow to execute, or it cannot start; says what deploys it."""
+
+
+class ExecutionsDenied(CdpError):  # noqa: N818
+    """The account that this runs as may not do it; says which role it needs."""
+
+
+class ExecutionsExhausted(CdpError):  # noqa: N818
+    """A quota is used up; says which."""
+
+
+class ExecutionsUnavailable(CdpError):  # noqa: N818
+    """Who runs executions gives no answer that is of use; nothing is known of what was asked."""
+
+
 class State(StrEnum):
     """Source: Cloud Workflows REST reference, Execution.State."""
 
@@ -29,7 +45,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution; `error` says what went wrong, in words."""
+    """One execution; `error` says what went wrong, in words.
+
+    Attributes:
+        started_by: who started it; `schedule`, or `unknown` where it was started from outside.
+        cancel_requested_by: None also where the deployment does not keep it: Google does not. The
+            audit log tells who asked in both.
+    """
 
     id: str
     state: State
@@ -47,7 +69,7 @@ class Step:
     """An entry of a trace, in Cloud Workflows' words; `parent` is the step around it."""
 
     id: int
-    revision: int  # grows with every change of any entry
+    revision: int  # grows with changes of entries; those of one moment may share one
     parent: int | None
     routine: str
     step: str
@@ -60,10 +82,18 @@ class Step:
 
 
 class Executions(Protocol):
-    """Times are aware."""
+    """Times are aware.
+
+    What runs elsewhere can fail to answer: every method may raise ExecutionsDenied,
+    ExecutionsExhausted or ExecutionsUnavailable.
+    """
 
     def start(self, argument: Mapping[str, Any], *, by: str) -> str:
-        """Start an execution and return its id; it outlives the caller."""
+        """Start an execution and return its id; it outlives the caller.
+
+        Raises:
+            WorkflowNotDeployed: there is no workflow to start.
+        """
 
     def get(self, id: str) -> Execution:
         """Return the execution.
@@ -82,5 +112,12 @@ class Executions(Protocol):
             ExecutionNotFound: there is none of that id.
         """
 
-    def steps(self, id: str, *, after: int = 0) -> Sequence[Step]:
-        """Return the trace: entries that began or changed after the revision *after*, in order."""
+    def steps(self, id: str, *, after: int = 0, routine: str | None = None) -> Sequence[Step]:
+        """Return the trace: entries that began or changed after the revision *after*, in order.
+
+        An entry may be told again though it did not change; none that changed is left out. With
+        *routine*, only the entries of that subworkflow: a long trace has many.
+
+        Raises:
+            ExecutionNotFound: there is none of that id.
+        """

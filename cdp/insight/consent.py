@@ -381,7 +381,8 @@ def _forbidden(
             granted = documents.count(PROFILES, [Where(state_path, "==", "granted"), held])
             count = max(0, documents.count(PROFILES, [held]) - granted - found)
         if count:
-            page = documents.page(PROFILES, where=[held], limit=_WALKED)
+            # By the path itself: a range is listed in its own order everywhere.
+            page = documents.page(PROFILES, where=[held], order_by=path, limit=_WALKED)
             ids = [d.id for d in page.documents if _at(d.body, state_path) not in STATES][:most]
         yield _row(path, purpose, UNSTATED, count, ids)
 

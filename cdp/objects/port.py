@@ -51,11 +51,12 @@ class ObjectStore(Protocol):
         """
 
     def open(self, name: str, generation: int | None = None) -> BinaryIO:
-        """Return the object for reading, as a stream that an overwrite does not disturb.
+        """Return the object for reading, as a stream of the one generation that it opened.
 
         Raises:
             ObjectNotFound: there is none.
-            GenerationChanged: it is not *generation*.
+            GenerationChanged: it is not *generation*. Reading may raise it, too: where a store
+                keeps no more than the newest, an overwrite ends the reading of the one before.
         """
 
     def stat(self, name: str) -> Stored:

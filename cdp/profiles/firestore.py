@@ -14,6 +14,7 @@ from cdp.domain.merge import Merge, Outcome
 from cdp.domain.payload import IDENTIFIER_TYPES
 from cdp.profiles import firestore_queries as queries
 from cdp.profiles import firestore_values as values
+from cdp.profiles.firestore_indexes import Indexes
 from cdp.profiles.firestore_merge import Merger
 from cdp.profiles.firestore_rpc import (
     REFUSED,
@@ -34,6 +35,7 @@ from cdp.profiles.port import (
     Document,
     DocumentStore,
     InvalidDocument,
+    InvalidQuery,
     Page,
     Put,
     Where,
@@ -58,6 +60,7 @@ class FirestoreDocuments(DocumentStore):
     Args:
         client: of the database; it stays its maker's to close.
         threads: calls at once, of a merge or of a search.
+        indexes: those that the database has; without them Firestore itself says what it lacks.
         ramp: whether the first load of a collection is held back as Firestore asks for.
         backoff: how calls are tried again.
     """
@@ -67,11 +70,13 @@ class FirestoreDocuments(DocumentStore):
         client: firestore.Client,
         *,
         threads: int = 8,
+        indexes: Indexes | None = None,
         ramp: bool = False,
         backoff: Backoff | None = None,
     ) -> None:
         self._rpc = Rpc(client, backoff or Backoff())
         self._merger = Merger(self._rpc, Ramp() if ramp else None)
+        self._indexes = indexes
         self._size = threads
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
@@ -176,11 +181,20 @@ class FirestoreDocuments(DocumentStore):
         if order_by is not None:
             check_path(order_by)
         start = None if after is None else position(after, order_by, descending)
+        paths = queries.order(where, order_by)
+        if order_by is None and (paths or descending):
+            raise InvalidQuery(
+                "no index lists by id what lies in a range, or lists ids backwards: "
+                "order by a value, or leave the range out"
+            )
+        if self._indexes:
+            self._indexes.check(collection, where, (paths, descending))
+        # Among documents of one value, by id: and ids go one way only.
         query = queries.page(
             collection,
             where,
-            order_by=order_by,
-            descending=descending,
+            paths=paths,
+            descending=descending and bool(paths),
             start=start,
             limit=limit + 1,
             parent=self._rpc.parent,
@@ -188,7 +202,7 @@ class FirestoreDocuments(DocumentStore):
         found = self._found(query)
         shown = found[:limit]
         more = len(found) > limit
-        last = queries.position(shown[-1], order_by) if more else None
+        last = queries.position(shown[-1], paths, order_by) if more else None
         return Page(
             [_document(message) for message in shown],
             cursor(last, order_by, descending) if last else None,
@@ -196,9 +210,12 @@ class FirestoreDocuments(DocumentStore):
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
+        paths, descending = (
+            self._indexes.counting(collection, where) if self._indexes else ((), False)
+        )
         request = AggregationRequest(parent=self._rpc.parent)
         request.structured_aggregation_query.structured_query.CopyFrom(
-            queries.conditions(collection, where)
+            queries.count(collection, where, paths, descending)
         )
         request.structured_aggregation_query.aggregations.add(alias="n").count.SetInParent()
         answers = self._rpc.aggregate(request)

@@ -19,6 +19,7 @@ from cdp.domain.payload import IDENTIFIER_TYPES
 PROFILES: Final = "profiles"
 MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 20
+MAX_KEY: Final = 375  # characters, so that it never has more than the 1500 bytes that stores take
 MAX_IN: Final = 30
 
 ORDERED: Final[Mapping[str, Sequence[str]]] = {
@@ -61,7 +62,7 @@ class InvalidQuery(CdpError):  # noqa: N818 - reads as the sentence it is
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored document. Its `version` is opaque: another one after every write."""
+    """A stored document. Its `version` is opaque: another one after every change."""
 
     id: str
     version: str
@@ -171,15 +172,21 @@ class DocumentStore(Protocol):
     ) -> Page:
         """Return documents that meet every condition, by the value at `order_by`, then by id.
 
+        Where a condition asks for a range at another path, a store may put that value in between.
         Documents without that value are left out; None orders by id. A page costs the same
         however deep it is: `after` is the cursor of the page before.
 
         Raises:
-            InvalidQuery: a cursor that is none of this order.
+            InvalidQuery: a cursor that is none of this order, or a list for which the store has no
+                index; the message says what to change.
         """
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
-        """Return how many documents meet every condition."""
+        """Return how many documents meet every condition.
+
+        Raises:
+            InvalidQuery: the store has no index for it.
+        """
 
     def find(self, value: str, type: str | None = None) -> list[str]:
         """Return the ids of profiles that hold this identifier, of one type or of any, sorted.
@@ -190,8 +197,13 @@ class DocumentStore(Protocol):
     def merge(self, collection: str, rows: Sequence[Merge]) -> list[Outcome]:
         """Apply each row as `cdp.domain.merge` says; return an outcome for each, in order.
 
-        The rows hold owned fields, as `cdp.domain.payload` types them. Every write or none, and
-        each row against the document as it is then: of two writers at once the newer one wins.
+        The rows hold owned fields, as `cdp.domain.payload` types them. Each is applied whole or
+        not at all, and against the document as it is then: of two writers at once the newer one
+        wins. Of several rows of one document each finds what the one before left.
+
+        After an error any of the rows may have been applied; to apply them again changes nothing.
+        Within one call a write is told as WRITTEN though its answer was lost and it was found
+        stored when tried again.
         """
 
     def resolve(self, profile_id: str) -> str | None:
@@ -255,7 +267,7 @@ def encode(body: Mapping[str, Any]) -> str:
 
     Raises:
         TypeError: a value that is not JSON, or that a store refuses: an integer beyond 64 bits, a
-            list in a list, an empty key, or maps deeper than 20.
+            list in a list, maps deeper than 20, or a key that is empty, long or reserved.
         InvalidDocument: over 1 MiB.
     """
     _check_value(body, MAX_DEPTH)
@@ -279,8 +291,10 @@ def _check_value(value: Any, depth: int) -> None:
         if depth == 0:
             raise TypeError(f"a document has up to {MAX_DEPTH} levels")
         for key, below in value.items():
-            if not isinstance(key, str) or not key:
-                raise TypeError("a key is text and not empty")
+            if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
+                raise TypeError(f"a key is text of 1 to {MAX_KEY} characters")
+            if key.startswith("__") and _RESERVED.fullmatch(key):
+                raise TypeError("a key is not '__…__'")
             _check_value(below, depth - 1)
     elif isinstance(value, list):
         for below in value:

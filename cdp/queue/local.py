@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from cdp.domain.payload import timestamp
-from cdp.queue.port import Dead, Queue
+from cdp.queue.port import Dead, DeadLetters, Queue, encode
 from cdp.sqlite_file import SqliteFile
 
 _MIGRATIONS: Final = (
@@ -63,7 +63,7 @@ class Leased:
     lease: str
 
 
-class LocalQueue(Queue):
+class LocalQueue(Queue, DeadLetters):
     """The outbox; several processes and threads may use one file."""
 
     def __init__(self, path: Path, policy: Policy | None = None) -> None:
@@ -75,9 +75,10 @@ class LocalQueue(Queue):
         self._file.close()
 
     def publish(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> list[str]:
+        """See the port. Every message is accepted, or none."""
         at = _now()
         rows = [
-            (secrets.token_hex(8), topic, _json(message), at, time.time()) for message in messages
+            (secrets.token_hex(8), topic, encode(message), at, time.time()) for message in messages
         ]
         with self._file.writing() as db:
             db.executemany(
@@ -87,6 +88,7 @@ class LocalQueue(Queue):
         return [row[0] for row in rows]
 
     def pending(self, topic: str) -> int:
+        """Return how many messages wait or are being delivered."""
         query = "select count(*) from message where topic = ? and dead_at is null"
         with self._file.reading() as db:
             return int(db.execute(query, (topic,)).fetchone()[0])
@@ -275,13 +277,6 @@ class _Worker:
 def _bury(db: Any, column: str, value: object, reason: str) -> None:
     query = f"update message set dead_at = ?, reason = ?, lease = null where {column} = ?"  # noqa: S608
     db.execute(query, (_now(), reason, value))
-
-
-def _json(message: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(message, allow_nan=False)
-    except ValueError:
-        raise TypeError("a message is JSON: no NaN, no infinity") from None
 
 
 def _now() -> str:

@@ -1,5 +1,9 @@
-"""Port: messages to functions, delivered at least once. Contract: tests/contract/test_queue.py."""
+"""Ports: messages to functions, delivered at least once, and those that no function accepted.
 
+Contract: tests/contract/test_queue.py.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,14 +33,25 @@ class Queue(Protocol):
     """
 
     def publish(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Accept every message or none; return an id for each, in order.
+        """Accept every message; return an id for each, in order.
 
         Raises:
-            TypeError: a message is not JSON.
+            TypeError: a message is not JSON; none was sent.
+            CdpError: not every message was accepted, and any of them may be delivered. Send them
+                all again: functions do nothing for a message whose work is done.
         """
 
-    def pending(self, topic: str) -> int:
-        """Return how many messages wait or are being delivered."""
+
+class DeadLetters(Protocol):
+    """The messages that are delivered no more."""
 
     def dead(self, topic: str) -> list[Dead]:
-        """Return the messages that are delivered no more, oldest first."""
+        """Return those of one topic, oldest first."""
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """Return the message as JSON text; TypeError where it is not JSON."""
+    try:
+        return json.dumps(message, allow_nan=False)
+    except ValueError:
+        raise TypeError("a message is JSON: no NaN, no infinity") from None

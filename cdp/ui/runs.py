@@ -84,7 +84,7 @@ def outcome(run: Run) -> str:
 
 def phases(executions: Executions, run_id: str) -> list[Phase]:
     """Return the phases that a run began."""
-    follower = Follower(executions, run_id)
+    follower = Follower(executions, run_id, phases_only=True)
     for _ in follower.news():
         pass
     return follower.phases()

@@ -197,6 +197,15 @@ class BigQueryWarehouse:
         job.result(timeout=self._timeout)
         return int(job.output_rows or 0)
 
+    def stop(self, run_id: str) -> None:
+        with self._explained(f"stop {run_id}"):
+            for state in ("running", "pending"):
+                # Everybody's: the workflow starts them under another account.
+                for job in self._client.list_jobs(all_users=True, state_filter=state):
+                    if job.labels.get("run") == run_id:
+                        job.cancel(timeout=_CALL_SECONDS)
+                        _succeeds(job, self._timeout)
+
     def publish(self) -> None:
         """Clone every table beside what readers see, then let them see the clones.
 
@@ -211,7 +220,8 @@ class BigQueryWarehouse:
             for name in sorted(work)
         ]
         script += [f"drop table `{_path(target, name)}`" for name in sorted(there - work)]
-        self.run(";\n".join(script), {})
+        if script:
+            self.run(";\n".join(script), {})
         with self._explained("publish"):
             dataset = self._client.get_dataset(self._work)
             dataset.labels |= {"published": side, "published_version": secrets.token_hex(8)}
@@ -284,7 +294,7 @@ class BigQueryWarehouse:
         if reason == "accessDenied":
             return (
                 f"; grant this account roles/bigquery.jobUser on {self._project}, "
-                f"roles/bigquery.dataEditor on its datasets {self._work.dataset_id}, _a and _b "
+                f"roles/bigquery.dataOwner on its datasets {self._work.dataset_id}, _a and _b "
                 f"(dataViewer where it only reads) and roles/bigquery.dataViewer on {self._export}"
             )
         if reason == "notFound" and "Dataset" in _message(error):

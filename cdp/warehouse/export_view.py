@@ -44,6 +44,9 @@ EXPORT_EVENT: Final[Mapping[str, Shape]] = {
 }
 """What statements read of the export, of which each table may lack some: a list is an array."""
 
+VIEW_CHARACTERS: Final = 256_000
+"""What BigQuery allows a view's text. Source: BigQuery quotas and limits, views."""
+
 _NAMES: Final = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
 

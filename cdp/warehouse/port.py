@@ -69,6 +69,9 @@ class Warehouse(Protocol):
     def loaded_versions(self) -> list[str]:
         """Return what names the content of the loaded links and decisions, sorted."""
 
+    def stop(self, run_id: str) -> None:
+        """End the statements of a run that are still at work, and wait until they have ended."""
+
     def publish(self) -> None:
         """Let readers see the tables as they are now, at once and as a whole."""
 

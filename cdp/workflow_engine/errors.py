@@ -1,9 +1,17 @@
 """What can go wrong in a workflow: at load, at run, and inside a connector."""
 
-import json
 from typing import Any, Self
 
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, describe
+
+__all__ = [
+    "CallError",
+    "Raised",
+    "WorkflowCancelled",
+    "WorkflowError",
+    "WorkflowFailure",
+    "describe",
+]
 
 
 class WorkflowError(CdpError):
@@ -59,20 +67,3 @@ class Raised(Exception):  # noqa: N818 - a workflow's `raise`, on its way to an 
         """Remember where it was raised; the innermost step wins."""
         if not self.step:
             self.routine, self.step = routine, step
-
-
-def describe(error: Any) -> str:
-    """Return an error value as one line a person can read."""
-    if isinstance(error, str):
-        return error
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        code = error.get("code")
-        text = error["message"] if code is None else f"{error['message']} (code {code})"
-        match error.get("body"):
-            case {"error": str(told)}:  # what the service itself said
-                return f"{told} (code {code})"
-        match error.get("branches"):
-            case [{"error": {"payload": first}}, *_]:  # what went wrong is told below, not here
-                return f"{text}: {describe(first)}"
-        return str(text)
-    return json.dumps(error, ensure_ascii=False, default=repr)

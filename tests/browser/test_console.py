@@ -309,7 +309,7 @@ def test_a_page_that_follows_a_run_goes_as_soon_as_its_session_is_over(
     visitors: Visitors, generated: Cdp, held: sqlite3.Connection
 ) -> None:
     platform = generated.platform
-    run_id = platform.start_refresh({"full": True}, by="somebody")
+    run_id = platform.executions.start({"full": True}, by="somebody")
     page = visitors.signed_in("max", "/pipeline")
     expect(heading(page, "Running now")).to_be_visible()
     change(platform.documents, "max", name="Max")

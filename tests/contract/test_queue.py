@@ -1,4 +1,7 @@
-"""The message queue's contract, and the embedded delivery with real worker processes."""
+"""The message queue's contract, and the embedded delivery with real worker processes.
+
+Pub/Sub's delivery is in tests/e2e/test_functions.py.
+"""
 
 import base64
 import json
@@ -8,13 +11,20 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
+import grpc
 import pytest
 from functions_framework import create_app
+from google.cloud import pubsub_v1
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
+from cdp.domain.errors import CdpError
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import Delivery, Leased, LocalQueue, Policy
+from cdp.queue.pubsub import PubSubQueue
 from cdp.queue.worker import cloud_event
 
 ACT = "tests.contract.targets:act"
@@ -27,8 +37,8 @@ def path(tmp_path):
     return tmp_path / "queue.sqlite"
 
 
-@pytest.fixture(params=["local"])
-def queue(request, path):
+@pytest.fixture
+def queue(path):
     queue = LocalQueue(path)
     yield queue
     queue.close()
@@ -72,6 +82,124 @@ def wait(condition):
         time.sleep(0.02)
 
 
+# Publishing, for every adapter
+
+
+@pytest.fixture
+def project():
+    return f"t-{uuid4().hex[:20]}"
+
+
+@pytest.fixture
+def emulated(pubsub_emulator, monkeypatch):
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_emulator)
+
+
+emulators = pytest.mark.xdist_group("emulators")
+
+
+@pytest.fixture(params=["local", pytest.param("pubsub", marks=emulators)])
+def published(request, path, project):
+    """A queue, and a function that returns the (id, data) that arrived at its topic "shards"."""
+    if request.param == "local":
+        local = LocalQueue(path)
+
+        def arrived(count):
+            found = [local.lease("w") for _ in range(count)]
+            assert local.lease("w") is None
+            return [(leased.id, json.loads(leased.data)) for leased in found]
+
+        yield local, arrived
+        local.close()
+        return
+    request.getfixturevalue("emulated")
+    topic, inbox = f"projects/{project}/topics/shards", f"projects/{project}/subscriptions/inbox"
+    publisher = pubsub_v1.PublisherClient()
+    publisher.create_topic(name=topic)
+    with pubsub_v1.SubscriberClient() as subscriber, publisher:
+        subscriber.create_subscription(name=inbox, topic=topic)
+
+        def pulled(count):
+            found = []
+            deadline = time.monotonic() + PATIENCE
+            while len(found) < count and time.monotonic() < deadline:
+                answer = subscriber.pull(subscription=inbox, max_messages=1000)
+                found += [
+                    (m.message.message_id, json.loads(m.message.data))
+                    for m in answer.received_messages
+                ]
+            return found
+
+        yield PubSubQueue(publisher, project), pulled
+
+
+def test_what_is_published_arrives_with_the_id_that_was_told(published):
+    queue, arrived = published
+    messages = [{"n": n, "text": "ü€"} for n in range(250)]
+    ids = queue.publish("shards", messages)
+    assert len(set(ids)) == 250
+    assert sorted(arrived(250)) == sorted(zip(ids, messages, strict=True))
+
+
+def test_what_is_not_json_is_not_sent_nor_what_stands_before_it(published):
+    queue, arrived = published
+    for bad in (object(), float("nan")):
+        with pytest.raises(TypeError):
+            queue.publish("shards", [{"n": 1}, {"n": bad}])
+    assert queue.publish("shards", []) == []
+    (last,) = queue.publish("shards", [{"n": 2}])
+    assert arrived(1) == [(last, {"n": 2})]
+
+
+# Pub/Sub's own
+
+
+@emulators
+def test_a_topic_that_is_not_there(emulated, project):
+    with pubsub_v1.PublisherClient() as publisher, pytest.raises(CdpError) as told:
+        PubSubQueue(publisher, project).publish("shards", [{}])
+    command = f"`gcloud pubsub topics create shards --project={project}`"
+    assert str(told.value).startswith(f"there is no topic 'shards' in the project '{project}'")
+    assert command in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (grpc.StatusCode.PERMISSION_DENIED, "grant it roles/pubsub.publisher"),
+        (grpc.StatusCode.UNAUTHENTICATED, "run `gcloud auth application-default login`"),
+        (grpc.StatusCode.FAILED_PRECONDITION, "(FailedPrecondition); send them again"),
+    ],
+)
+def test_a_refusal_names_the_fix_and_quotes_nobody(code, words):
+    def refuse(request, context):
+        context.abort(code, "jane@example.com")
+
+    handler = grpc.unary_unary_rpc_method_handler(refuse)
+    server = grpc.server(ThreadPoolExecutor(2))
+    name = "google.pubsub.v1.Publisher"
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(name, {"Publish": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    transport = PublisherGrpcTransport(channel=grpc.insecure_channel(f"127.0.0.1:{port}"))
+    with pubsub_v1.PublisherClient(transport=transport) as client, pytest.raises(CdpError) as told:
+        PubSubQueue(client, "t").publish("shards", [{}])
+    server.stop(None)
+    assert words in str(told.value)
+    assert "jane" not in str(told.value)
+
+
+@emulators
+def test_a_message_that_is_too_large(emulated, project):
+    with pubsub_v1.PublisherClient() as publisher, pytest.raises(CdpError, match="over 10 MB"):
+        PubSubQueue(publisher, project).publish("shards", [{"n": "x" * 11_000_000}])
+
+
+# The embedded delivery
+
+
 def test_a_message_is_delivered_and_gone(queue, deliver, told):
     ids = queue.publish("shards", do(told, "", "", ""))
     assert len(set(ids)) == 3
@@ -87,14 +215,6 @@ def test_workers_that_wait_take_what_is_published_later(queue, deliver, told):
     for n in range(3):
         queue.publish("shards", do(told, ""))
         wait(lambda n=n: len(lines(told)) == n + 1)
-
-
-def test_publish_takes_every_message_or_none(queue):
-    for bad in (object(), float("nan")):
-        with pytest.raises(TypeError):
-            queue.publish("shards", [{"n": 1}, {"n": bad}])
-    assert queue.pending("shards") == 0
-    assert queue.publish("shards", []) == []
 
 
 def test_a_message_that_fails_is_delivered_again(queue, deliver, told):

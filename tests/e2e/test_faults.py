@@ -109,7 +109,7 @@ def test_a_cancelled_run_says_who_ended_it_and_the_next_does_the_rest(
     cdp: Cdp, demo: Path, expected: list[object]
 ) -> None:
     load(cdp, demo)
-    run_id = cdp.platform.start_refresh({}, by="ada")
+    run_id = cdp.platform.executions.start({}, by="ada")
     executions = cdp.platform.executions
     while not executions.steps(run_id) and not executions.get(run_id).state.ended:
         time.sleep(0.01)
@@ -122,7 +122,7 @@ def test_a_cancelled_run_says_who_ended_it_and_the_next_does_the_rest(
 
 def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) -> None:
     load(cdp, demo)
-    run_id = cdp.platform.start_refresh({}, by="ada")
+    run_id = cdp.platform.executions.start({}, by="ada")
     executions = cdp.platform.executions
     runs = cdp.platform.runs
     while runs.holder() != run_id and not executions.get(run_id).state.ended:
@@ -162,7 +162,7 @@ def test_a_shard_that_cannot_be_read_is_dead_lettered_and_told(cdp: Cdp, demo: P
     """The shards of the run are made unreadable as soon as they are written."""
     cdp = Cdp(cdp.home, {**cdp.env, "CDP_DELIVERY_ATTEMPTS": "2", "CDP_WORKERS": "1"})
     load(cdp, demo)
-    run_id = cdp.platform.start_refresh({}, by="ada")
+    run_id = cdp.platform.executions.start({}, by="ada")
     folder = cdp.home / "objects" / "runs" / run_id
     executions = cdp.platform.executions
     while not executions.get(run_id).state.ended:

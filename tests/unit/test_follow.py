@@ -27,8 +27,9 @@ def test_where_there_are_profiles_or_no_events_there_is_nothing_to_say() -> None
     assert why_no_profiles(totals(events=0), policy) is None
 
 
-def test_every_phase_is_a_step_of_the_workflow() -> None:
+def test_every_phase_is_one_step_of_the_workflow() -> None:
     text = WORKFLOW.read_text("utf-8")
     refresh = text[text.index("\nrefresh:") : text.index("\n# Connected components")]
     for phase in PHASES:
         assert f"\n    - {phase}:\n" in refresh
+        assert refresh.count(f"- {phase}:\n") == 1, "a step inside has the name of a phase"

@@ -40,6 +40,7 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
         runs=Runs(documents, lease_seconds=60, clock=lambda: NOW),
         objects=objects,
         queue=queue,
+        dead_letters=queue,
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("Europe/Berlin"),

@@ -21,7 +21,9 @@ ADAPTERS = {
         "profiles.sqlite",
         "profiles.firestore",
         "objects.folder",
+        "objects.cloud_storage",
         "queue.local",
+        "queue.pubsub",
         "executions.local",
     )
 }

@@ -1,4 +1,4 @@
-"""Executions as processes: they outlive who started them, and their death is noticed."""
+"""Executions as processes, whose death is noticed; the rest is in tests/contract."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cdp.executions.local import LocalExecutions
-from cdp.executions.port import ExecutionNotFound, State
+from cdp.executions.port import State
 from tests.waiting import wait
 
 # What `python -m cdp execute ID --lock N` does, without a workflow.
@@ -68,15 +68,6 @@ def pid_of(run: str) -> int:
     raise AssertionError("no process runs it")
 
 
-def test_an_execution_ends_with_its_result_and_its_trace(executions: LocalExecutions) -> None:
-    run = executions.start({"seconds": 0}, by="ada")
-    found = wait(executions, run)
-    assert (found.state, found.result, found.started_by) == (State.SUCCEEDED, {"answer": 42}, "ada")
-    (step,) = executions.steps(run)
-    assert (step.step, step.state, step.exception) == ("work", "STATE_SUCCEEDED", None)
-    assert step.ended_at is not None
-
-
 def test_only_what_changed_since_is_told_again(executions: LocalExecutions) -> None:
     run = executions.start({"seconds": 0}, by="ada")
     wait(executions, run)
@@ -99,31 +90,3 @@ def test_one_that_breaks_is_failed_with_its_last_words(executions: LocalExecutio
     found = wait(executions, run, 30)
     assert found.state is State.FAILED
     assert found.error == "its process ended unexpectedly: RuntimeError: no such luck"
-
-
-def test_a_cancelled_execution_stops_and_tells_who_asked(executions: LocalExecutions) -> None:
-    run = executions.start({"seconds": 60}, by="ada")
-    until_active(executions, run)
-    executions.cancel(run, by="bob")
-    found = wait(executions, run, 30)
-    assert (found.state, found.cancel_requested_by) == (State.CANCELLED, "bob")
-
-
-def test_cancelling_what_has_ended_changes_nothing(executions: LocalExecutions) -> None:
-    run = executions.start({}, by="ada")
-    before = wait(executions, run)
-    executions.cancel(run, by="bob")
-    assert executions.get(run) == before
-
-
-def test_the_newest_come_first(executions: LocalExecutions) -> None:
-    first, second = (executions.start({"n": n}, by="ada") for n in range(2))
-    wait(executions, first)
-    wait(executions, second)
-    assert [found.id for found in executions.list()] == [second, first]
-    assert [found.id for found in executions.list(limit=1)] == [second]
-
-
-def test_an_unknown_id_is_told(executions: LocalExecutions) -> None:
-    with pytest.raises(ExecutionNotFound, match="no run nobody"):
-        executions.get("nobody")

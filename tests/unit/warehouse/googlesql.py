@@ -5,7 +5,8 @@ result is kept beside pytest's cache.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 import sqlglot
 import wasmtime
 from zetasql import types
-from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TypeFactory, Value
+from zetasql.api import Analyzer, CatalogBuilder, TypeFactory, Value
 from zetasql.core import wasm_client
 from zetasql.core.local_service import ZetaSqlLocalService
 from zetasql.types import TypeKind
@@ -48,6 +49,14 @@ _STRICTER: Final = ("FEATURE_DISALLOW_GROUP_BY_FLOAT",)
 _RESERVED: Final = ("QUALIFY",)
 
 Columns = Sequence[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns, and rows in Python's values."""
+
+    columns: Columns
+    rows: Sequence[Sequence[Any]] = ()
 
 
 class GoogleSqlError(Exception):
@@ -89,34 +98,67 @@ class GoogleSql:
         return columns_of(self.analyze(sql))
 
     def rows(
-        self, sql: str, parameters: Mapping[str, Any] = {}, kinds: Mapping[str, str] = {}
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] = {},
+        kinds: Mapping[str, str] = {},
+        tables: Mapping[str, Table] = {},
     ) -> list[tuple[Any, ...]]:
-        """Return the rows of a query over no table, in Python's values.
+        """Return the rows of a query, in Python's values.
 
         Raises:
             GoogleSqlError: not valid, or failed while it ran.
         """
-        builder = PreparedQuery.builder().set_sql(sql)
-        builder = builder.set_analyzer_options(self._options(kinds))
-        service = ZetaSqlLocalService.get_instance()
+        done = self._evaluate("Query", sql, parameters, kinds, tables)
+        columns = [column.type for column in done.prepared.columns]
+        return [_row(row.cell, columns) for row in done.content.table_data.row]
+
+    def changes(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any],
+        kinds: Mapping[str, str],
+        tables: Mapping[str, Table],
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows that an INSERT or UPDATE leaves; of a DELETE an empty row for each.
+
+        Raises:
+            GoogleSqlError: not valid, or failed while it ran.
+        """
+        done = self._evaluate("Modify", sql, parameters, kinds, tables)
+        columns = [kind for _, kind in tables[done.table_name].columns]
+        return [_row(row.cell, columns) if row.cell else () for row in done.content]
+
+    def _evaluate(
+        self,
+        what: str,
+        sql: str,
+        parameters: Mapping[str, Any],
+        kinds: Mapping[str, str],
+        tables: Mapping[str, Table],
+    ) -> Any:
+        request = getattr(types, f"Evaluate{what}Request")(
+            sql=sql,
+            options=self._options(kinds),
+            simple_catalog=self._catalog({name: table.columns for name, table in tables.items()}),
+            params=_bound(parameters),
+        ).to_proto()
+        for name, table in tables.items():
+            content = request.table_content[name].table_data
+            content.SetInParent()
+            for row in table.rows:
+                cells = content.row.add().cell
+                for value, (_, kind) in zip(row, table.columns, strict=True):
+                    _fill(cells.add(), value, kind)
         try:
-            with builder.set_catalog(self._catalog({})).prepare() as query:
-                request = types.EvaluateQueryRequest(
-                    prepared_query_id=query.prepared_query_id, params=_bound(parameters)
-                )
-                # Not `query.execute`: it loses the types of times.
-                response = service.wasm_client.call_grpc_func(
-                    "ZetaSqlLocalService_EvaluateQuery",
-                    request.to_proto(),
-                    local_service_pb2.EvaluateQueryResponse,
-                )
-                columns = [column.type for column in query.columns]
+            # Not the package's own methods: they lose the types of times.
+            return ZetaSqlLocalService.get_instance().wasm_client.call_grpc_func(
+                f"ZetaSqlLocalService_Evaluate{what}",
+                request,
+                getattr(local_service_pb2, f"Evaluate{what}Response"),
+            )
         except Exception as error:  # noqa: BLE001 - the package has no class of its own for all
             raise GoogleSqlError(str(error)) from None
-        return [
-            tuple(_python(cell, kind) for cell, kind in zip(row.cell, columns, strict=True))
-            for row in response.content.table_data.row
-        ]
 
     def _options(self, parameters: Mapping[str, str]) -> types.AnalyzerOptions:
         return types.AnalyzerOptions(
@@ -209,6 +251,73 @@ def _value(value: Any) -> Value:
     if isinstance(value, list | tuple):
         return Value.array([_value(item) for item in value])
     return _VALUES[type(value)](value)
+
+
+def _fill(cell: Any, value: Any, kind: Any) -> None:
+    """Write a value of DuckDB's into *cell*; a null array is empty, as where BigQuery stores it."""
+    if kind.type_kind is TypeKind.TYPE_ARRAY:
+        cell.array_value.SetInParent()
+        for item in value or ():
+            _fill(cell.array_value.element.add(), item, kind.array_type.element_type)
+    elif kind.type_kind is TypeKind.TYPE_STRUCT and value is not None:
+        cell.struct_value.SetInParent()
+        for part in kind.struct_type.field:
+            _fill(cell.struct_value.field.add(), value[part.field_name], part.field_type)
+    elif kind.type_kind is TypeKind.TYPE_TIMESTAMP and value is not None:
+        cell.timestamp_value.FromDatetime(value)
+    elif kind.type_kind is TypeKind.TYPE_DATE and value is not None:
+        cell.date_value = (value - date(1970, 1, 1)).days
+    elif value is not None:
+        setattr(cell, _FIELDS[kind.type_kind], value)
+
+
+_FIELDS: Final = {
+    TypeKind.TYPE_BOOL: "bool_value",
+    TypeKind.TYPE_DOUBLE: "double_value",
+    TypeKind.TYPE_INT64: "int64_value",
+    TypeKind.TYPE_STRING: "string_value",
+}
+
+
+def _row(cells: Iterable[Any], columns: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(_python(cell, kind) for cell, kind in zip(cells, columns, strict=True))
+
+
+def rest(name: str, kind: Any) -> dict[str, Any]:
+    """Return a column as BigQuery's REST API tells it."""
+    mode = "NULLABLE"
+    if kind.type_kind is TypeKind.TYPE_ARRAY:
+        mode, kind = "REPEATED", kind.array_type.element_type
+    field = {"name": name, "type": _REST[kind.type_kind], "mode": mode}
+    if kind.struct_type:
+        parts = kind.struct_type.field
+        field["fields"] = [rest(part.field_name, part.field_type) for part in parts]
+    return field
+
+
+def columns_from(fields: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the columns that BigQuery's REST API tells as *fields*."""
+    return [(field["name"], _type_from(field)) for field in fields]
+
+
+def _type_from(field: Mapping[str, Any]) -> Any:
+    kinds = {name: kind for kind, name in _REST.items()}
+    if field["type"] == "RECORD":
+        kind = TypeFactory.create_struct_type(columns_from(field["fields"]))
+    else:
+        kind = TypeFactory.create_simple_type(kinds[field["type"]])
+    return TypeFactory.create_array_type(kind) if field["mode"] == "REPEATED" else kind
+
+
+_REST: Final = {
+    TypeKind.TYPE_BOOL: "BOOLEAN",
+    TypeKind.TYPE_DATE: "DATE",
+    TypeKind.TYPE_DOUBLE: "FLOAT",
+    TypeKind.TYPE_INT64: "INTEGER",
+    TypeKind.TYPE_STRING: "STRING",
+    TypeKind.TYPE_STRUCT: "RECORD",
+    TypeKind.TYPE_TIMESTAMP: "TIMESTAMP",
+}
 
 
 def _python(cell: Any, kind: Any) -> Any:

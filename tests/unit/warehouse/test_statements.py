@@ -5,10 +5,9 @@ statement exactly the parameters that the workflow or Python gives it. A questio
 its parameters.
 """
 
-import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -23,18 +22,28 @@ import yaml
 from sqlglot import exp
 from zetasql.types import TypeKind
 
-from cdp.domain.days import ExportTable
+from cdp.dead_letters import DocumentDeadLetters
+from cdp.domain.days import BATCH_DAYS, ExportTable
 from cdp.domain.policy import Policy
+from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Put
 from cdp.profiles.sqlite import SqliteDocuments
+from cdp.queue.local import LocalQueue
 from cdp.runs import Runs
 from cdp.steps import Limits, Steps, policy_parameters
+from cdp.warehouse.export_view import VIEW_CHARACTERS, export_view
+from cdp.warehouse.port import StatementError
 from cdp.warehouse.row_files import RAW_TABLES
 from cdp.warehouse.statements import questions, statements
-from tests.unit.warehouse.googlesql import GoogleSqlError, columns_of, split, type_named
+from tests.unit.warehouse.googlesql import (
+    GoogleSqlError,
+    columns_from,
+    columns_of,
+    rest,
+    split,
+)
 
 MAIN = Path(__file__).parents[3]
-SCHEMA = MAIN.parent / "shared" / "data" / "schema" / "ga4_events_schema_2026.json"
 EXPORT = resources.files("cdp.warehouse").joinpath("ga4_events.sql").read_text("utf-8")
 
 pytestmark = pytest.mark.xdist_group("googlesql")
@@ -58,16 +67,8 @@ class EmptyWarehouse:
     def loaded_versions(self):
         return []
 
-
-class OneShard:
-    """Object store and queue of a run whose one shard was delivered."""
-
-    def open(self, name):
-        file = {"shard": 0, "of_shard": 0, "rows": 1}
-        return io.BytesIO(json.dumps({"rows": 1, "files": [file]}).encode())
-
-    def dead(self, topic):
-        return []
+    def show_export(self, suffixes):
+        assert suffixes == ["20261031"]
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,16 @@ class Answers:
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory):
     """Ask the real steps, so that no type is written down here."""
-    documents = SqliteDocuments(tmp_path_factory.mktemp("steps") / "documents.sqlite")
+    folder = tmp_path_factory.mktemp("steps")
+    documents, objects = SqliteDocuments(folder / "documents.sqlite"), FolderObjects(folder)
     runs = Runs(documents, lease_seconds=60)
     steps = Steps(
         warehouse=EmptyWarehouse(),
         documents=documents,
         runs=runs,
-        objects=OneShard(),
-        queue=OneShard(),
+        objects=objects,
+        queue=LocalQueue(folder / "queue.sqlite"),
+        dead_letters=DocumentDeadLetters(documents),
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("UTC"),
@@ -99,11 +102,15 @@ def answers(tmp_path_factory):
     )
     steps.call("lease", "r1", {})
     plan = steps.call("plan", "r1", {})
+    batch = steps.call("batch", "r1", {"number": 1})
+    file = {"shard": 0, "of_shard": 0, "rows": 1}
+    manifest = json.dumps({"rows": 1, "files": [file]}).encode()
+    objects.put("runs/r1/manifest.json", manifest)
     receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
     receipts = steps.call("receipts", "r1", {})
     documents.close()
-    (batch,) = plan["batches"]
+    assert plan["batches"] == 1
     return Answers(
         named_types(plan["parameters"]),
         named_types(batch.values()),
@@ -197,12 +204,17 @@ class Gate:
 
 def inputs(googlesql) -> dict[str, Any]:
     """Return the tables that no statement makes."""
-    suffix = ("_TABLE_SUFFIX", type_named("STRING"))
-    tables = {"events_*": [*googlesql.columns(EXPORT), suffix]}
-    for table, columns in RAW_TABLES.items():
-        kinds = {name: {"VARCHAR": "STRING"}.get(c.kind, c.kind) for name, c in columns.items()}
-        tables[table] = [(name, type_named(kind)) for name, kind in kinds.items()]
-    return tables
+    published = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]
+    return {"export_event": shown(googlesql, published)}
+
+
+def shown(googlesql, *tables: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the columns of `export_event` over tables of these columns, all of one batch."""
+    named = {f"2026{number:04}": fields for number, fields in enumerate(tables)}
+    view = export_view("p.cdp.export_event", {s: f"p.e.events_{s}" for s in named}, named)
+    catalog = {f"p.e.events_{suffix}": columns_from(named[suffix]) for suffix in named}
+    resolved = googlesql.analyze(view, catalog)
+    return [(column.name, column.column.type) for column in resolved.output_column_list]
 
 
 @pytest.fixture(scope="session")
@@ -297,6 +309,18 @@ def test_no_array_is_asked_whether_it_is_null(gate, name):
         if type(n).__name__ == "ResolvedFunctionCall" and n.function.name == "ZetaSQL:$is_null"
     ]
     assert TypeKind.TYPE_ARRAY not in asked
+
+
+def test_the_raw_tables_have_the_columns_of_loaded_files(gate):
+    made = {
+        resolved.name_path[0]: {
+            name: rest(name, kind)["type"] for name, kind in columns_of(resolved)
+        }
+        for resolved in gate.resolved["00_tables"]
+    }
+    for table, columns in RAW_TABLES.items():
+        kinds = {name: column.kind.replace("VARCHAR", "STRING") for name, column in columns.items()}
+        assert made[table] == {**kinds, "file": "STRING"}
 
 
 # --- house rules ----------------------------------------------------------------------------------
@@ -398,35 +422,144 @@ def found(parsed, kind) -> list[Any]:
 # --- the export's schema --------------------------------------------------------------------------
 
 
-def test_the_export_table_is_the_published_schema(googlesql):
-    if not SCHEMA.exists():
-        pytest.skip(f"{SCHEMA} is not part of the repository")
-    published = json.loads(SCHEMA.read_text("utf-8"))
-    columns = googlesql.columns(EXPORT)
-    assert [facts(name, kind) for name, kind in columns] == [published_facts(f) for f in published]
+def published(shared, name):
+    """Return a schema as Google published it."""
+    file = shared / "data" / "schema" / f"ga4_events_schema_{name}.json"
+    return json.loads(file.read_text("utf-8"))
 
 
-def facts(name: str, kind: Any) -> tuple[str, str, str, list[Any]]:
-    """Return name, type, mode and fields as BigQuery's API calls them."""
-    mode = "NULLABLE"
-    if kind.type_kind is TypeKind.TYPE_ARRAY:
-        mode, kind = "REPEATED", kind.array_type.element_type
-    spelled = {
-        TypeKind.TYPE_INT64: "INTEGER",
-        TypeKind.TYPE_DOUBLE: "FLOAT",
-        TypeKind.TYPE_BOOL: "BOOLEAN",
-        TypeKind.TYPE_STRING: "STRING",
-        TypeKind.TYPE_STRUCT: "RECORD",
-    }
-    nested = kind.struct_type.field if kind.struct_type else []
-    return (
-        name,
-        spelled[kind.type_kind],
-        mode,
-        [facts(part.field_name, part.field_type) for part in nested],
+def plain(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name, type, mode and fields of a column, and no description."""
+    told = {key: field[key] for key in ("name", "type", "mode")}
+    if "fields" in field:
+        told["fields"] = [plain(part) for part in field["fields"]]
+    return told
+
+
+def test_the_export_table_is_the_published_schema(googlesql, shared):
+    columns = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]
+    assert columns == [plain(field) for field in published(shared, "2026")]
+
+
+def test_what_statements_read_has_the_published_types(googlesql):
+    """So that nothing of a newer table is cast, and the view's text is short."""
+    columns = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]
+    view = export_view("p.cdp.v", {"20261031": "p.e.events_20261031"}, {"20261031": columns})
+    assert "cast" not in view
+
+
+# Each gives some of the published columns another type, or takes them away.
+DRIFTS = {
+    "identifiers are numbers": {"user_id": "INTEGER", "user_pseudo_id": "FLOAT"},
+    "states are numbers": {
+        "privacy_info.analytics_storage": "INTEGER",
+        "privacy_info.ads_storage": "INTEGER",
+        "stream_id": "INTEGER",
+    },
+    "numbers are texts": {
+        "event_timestamp": "STRING",
+        "event_params.value.int_value": "STRING",
+        "event_params.value.double_value": "STRING",
+        "ecommerce.purchase_revenue": "STRING",
+    },
+    "an integer for a float": {
+        "event_params.value.float_value": "INTEGER",
+        "ecommerce.purchase_revenue": "INTEGER",
+        "ecommerce.transaction_id": "INTEGER",
+    },
+    "no consent, no traffic source": {
+        "privacy_info": None,
+        "traffic_source": None,
+        "collected_traffic_source": None,
+        "user_ltv": None,
+        "is_active_user": None,
+        "publisher": None,
+    },
+    "fields of records are missing": {
+        "privacy_info.ads_storage": None,
+        "collected_traffic_source.gclid": None,
+        "ecommerce.transaction_id": None,
+        "event_params.value.double_value": None,
+        "device.category": None,
+    },
+    "a property without parameters": {"event_params": None},
+}
+
+
+def drifted(fields: Sequence[Mapping[str, Any]], drift: Mapping[str, str | None], above: str = ""):
+    """Return *fields* with the types of *drift*; a path that it maps to None is missing."""
+    made = []
+    for column in fields:
+        path = above + column["name"]
+        if drift.get(path, "") is None:
+            continue
+        parts = drifted(column.get("fields", ()), drift, f"{path}.")
+        below = {"fields": parts} if "fields" in column else {}
+        made.append({**column, "type": drift.get(path, column["type"]), **below})
+    return made
+
+
+def accepted(googlesql, gate, provided, *tables):
+    """Assert that the statements read a view over *tables* as they read one of newest tables."""
+    columns = shown(googlesql, *tables)
+    assert columns == gate.tables["10_events"]["export_event"]
+    for name in ("10_events", "12_signals"):
+        for sql in split(statements()[name]):
+            catalog = {**gate.tables[name], "export_event": columns}
+            assert googlesql.analyze(sql, catalog, provided[name])
+
+
+@pytest.mark.parametrize("how", DRIFTS)
+def test_the_export_may_drift(googlesql, gate, provided, how):
+    newest = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]
+    accepted(googlesql, gate, provided, drifted(newest, DRIFTS[how]))
+    accepted(googlesql, gate, provided, newest, drifted(newest, DRIFTS[how]), newest)
+
+
+@pytest.mark.parametrize("schema", ["2026", "public_sample_2021_as_exported"])
+def test_a_published_schema_is_read(googlesql, gate, provided, shared, schema):
+    fields = [plain(field) for field in published(shared, schema)]
+    accepted(googlesql, gate, provided, fields)
+    accepted(googlesql, gate, provided, published(shared, "2026"), fields)
+
+
+NO_EVENTS = {
+    "a value for a record": {"geo": "STRING"},
+    "a value for a list": {"event_params": "STRING"},
+    "a record for a value": {"event_name": "RECORD"},
+}
+
+
+@pytest.mark.parametrize("how", NO_EVENTS)
+def test_a_table_of_another_kind_is_told(googlesql, how):
+    newest = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]
+    (path, kind), *_ = NO_EVENTS[how].items()
+    part = [{"name": "x", "type": "STRING", "mode": "NULLABLE"}]
+    other = {"name": path, "type": kind, "mode": "NULLABLE"}
+    other |= {"fields": part} if kind == "RECORD" else {}
+    fields = [other if field["name"] == path else field for field in newest]
+    with pytest.raises(StatementError, match=f"events_20260000: {path} is no.*keep others out"):
+        shown(googlesql, fields)
+
+
+def test_a_view_of_a_whole_batch_is_no_longer_than_bigquery_allows(googlesql):
+    """Also where nothing has its type, of the longest names that Google gives."""
+    newest = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]
+    every = drifted(newest, dict.fromkeys(leaves(newest), "NUMERIC"))
+    suffixes = [f"intraday_2026{number:04}" for number in range(BATCH_DAYS)]
+    dataset = f"{'p' * 30}.{'d' * 1024}"
+    view = export_view(
+        f"{dataset}.export_event",
+        {suffix: f"{dataset}.events_{suffix}" for suffix in suffixes},
+        dict.fromkeys(suffixes, every),
     )
+    assert view.count("cast(") >= 22 * BATCH_DAYS
+    assert len(view) <= VIEW_CHARACTERS
 
 
-def published_facts(entry: Mapping[str, Any]) -> tuple[str, str, str, list[Any]]:
-    nested = [published_facts(part) for part in entry.get("fields", [])]
-    return entry["name"], entry["type"], entry["mode"], nested
+def leaves(fields: Sequence[Mapping[str, Any]], above: str = "") -> list[str]:
+    paths = []
+    for column in fields:
+        path = above + column["name"]
+        paths += leaves(column["fields"], f"{path}.") if "fields" in column else [path]
+    return paths
