@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-Field = tuple[str, str, str]  # path; what is configured, such as order; its value, such as ascending
+Field = tuple[
+    str, str, str
+]  # path; what is configured, such as order; its value, such as ascending
 
 
 def field(entry: Mapping[str, Any]) -> Field:

@@ -32,7 +32,7 @@ step() { printf '\n# %s\n' "$*"; }
 
 kept() { printf '# %s is there\n' "$*"; }
 
-# --- settings ---------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 configure() { # FILE
   # shellcheck source=/dev/null
@@ -103,7 +103,7 @@ email() { echo "$1@$PROJECT.iam.gserviceaccount.com"; } # ACCOUNT
 
 url() { echo "https://$1-$PROJECT_NUMBER.$REGION.run.app"; } # SERVICE
 
-# --- commands ---------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 # Print a command as a shell reads it.
 shown() {
@@ -166,7 +166,7 @@ see() { look gcloud "$@" "--project=$PROJECT"; }
 digest() {
   local text
   text=$(printf '%s\n' "$@")
-  printf '%s' "${text//"$PROJECT_NUMBER"/N}" | openssl dgst -sha256 -r | cut -c1-16
+  printf "%s" "${text//"-$PROJECT_NUMBER."/-N.}" | openssl dgst -sha256 -r | cut -c1-16
 }
 
 # The digest of files, by name and content.
@@ -175,7 +175,7 @@ digest_of() {
     xargs -0 openssl dgst -sha256 -r | openssl dgst -sha256 -r | cut -c1-16
 }
 
-# --- rights -----------------------------------------------------------------------------------------
+# --- rights ---------------------------------------------------------------------------------------
 
 # Grant what deploy/rights.tsv lists for one resource.
 rights() { # ON

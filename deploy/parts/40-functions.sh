@@ -4,12 +4,10 @@
 step "Functions"
 
 source=$BUILD/functions
-run rm -rf "$source"
-run mkdir -p "$BUILD"
 run "$PYTHON" -m functions.package "$source"
 if [[ $POLICY ]]; then run cp "$POLICY" "$source/policy.toml"; fi
 # shellcheck disable=SC2046,SC2086 # paths of the repository hold no space
-code=$(digest_of cdp functions constraints.txt $POLICY)
+code=$(digest_of cdp functions $POLICY)
 
 # A shard uses one core to its end; the workflow's calls mostly wait.
 while read -r name entry account concurrency memory timeout most secrets; do

@@ -165,7 +165,7 @@ def test_a_secret_that_was_taken_out_again_is_found_in_the_history(
 
 
 def test_a_service_accounts_key_is_found_as_google_writes_it(repository: Path) -> None:
-    key = {name: "x" for name in ("type", "project_id", "private_key_id", "client_email")}
+    key = dict.fromkeys(("type", "project_id", "private_key_id", "client_email"), "x")
     rows = [f'  "{name}": "{value}",' for name, value in key.items()]
     (repository / "key.json").write_text("\n".join(["{", *rows, PLANTED["Private Key"], "}"]))
     assert "key.json: Private Key" in secrets(repository)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-TOOLS = (
-    "basename bash cat cp cut dirname env find grep mkdir mktemp openssl paste realpath rm "
-    "sed sh sleep sort touch tr xargs"
-).split()
+TOOLS = [
+    *("basename", "bash", "cat", "cp", "cut", "dirname", "env", "find", "grep", "mkdir", "mktemp"),
+    *("openssl", "paste", "realpath", "rm", "sed", "sh", "sleep", "sort", "touch", "tr", "xargs"),
+]
 CONFIG = """
 PROJECT=demo-project
 EXPORT_DATASET=analytics_1

@@ -17,9 +17,7 @@ from tests.unit.deploy.conftest import ROOT, Desk
 
 SCRIPTS = [*sorted((ROOT / "deploy").rglob("*.sh")), ROOT / ".ci" / "run"]
 FAKE = Path(__file__).with_name("fake_cloud.sh")
-RIGHTS = [
-    tuple(line.split("\t")) for line in (ROOT / "deploy/rights.tsv").read_text().splitlines()
-]
+RIGHTS = [tuple(line.split("\t")) for line in (ROOT / "deploy/rights.tsv").read_text().splitlines()]
 ACCOUNT = re.compile(r"serviceAccount:(?:service-\S+@gcp-sa-([a-z]+)|([a-z-]+)@demo-project)\.")
 
 
@@ -42,7 +40,7 @@ def pairs(line: list[str], name: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in flag(line, name).split(","))
 
 
-# --- a dry run --------------------------------------------------------------------------------------
+# --- a dry run ------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_needs_no_gcloud_and_says_the_same_twice(desk: Desk, dry_run: str) -> None:
@@ -146,11 +144,14 @@ def test_one_part_may_be_deployed_alone(desk: Desk) -> None:
     assert "there is no part sky; choose one of apis accounts" in unknown.stderr
 
 
-# --- what the scripts and the code say alike --------------------------------------------------------
+# --- what the scripts and the code say alike ------------------------------------------------------
 
 
 def test_services_are_given_settings_that_exist(dry_run: str) -> None:
-    deployed = [*words(dry_run, "gcloud", "run", "deploy"), *words(dry_run, "gcloud", "beta", "run")]
+    deployed = [
+        *words(dry_run, "gcloud", "run", "deploy"),
+        *words(dry_run, "gcloud", "beta", "run"),
+    ]
     for service in deployed:
         given = pairs(service, "set-env-vars")
         names = {name.removeprefix("CDP_").lower() for name in given}
@@ -214,13 +215,15 @@ def test_a_policy_of_ones_own_travels_with_the_code(desk: Desk) -> None:
     assert pairs(console, "set-env-vars")["CDP_POLICY"] == "policy.toml"
 
 
-# --- rights -----------------------------------------------------------------------------------------
+# --- rights ---------------------------------------------------------------------------------------
 
 
 def documented() -> list[tuple[str, ...]]:
     """Return the rows of the table of rights in the page."""
     page = (ROOT / "docs/deploy.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([\w-]+)` \| `([\w./]+)` \| (?:`([\w:/-]+)`) \| (.+) \|$", page, re.M)
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| `([\w./]+)` \| (?:`([\w:/-]+)`) \| (.+) \|$", page, re.MULTILINE
+    )
     return [tuple(row) for row in rows]
 
 
@@ -253,7 +256,7 @@ def test_no_account_may_do_everything_or_has_a_key() -> None:
         assert not re.search(r"keys? create|private_key|\.json-key", script.read_text())
 
 
-# --- runs -------------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
 
 
 def test_a_second_run_changes_nothing(desk: Desk) -> None:
@@ -369,7 +372,7 @@ def test_a_resource_that_cannot_be_seen_is_not_taken_for_absent(desk: Desk) -> N
     assert "PERMISSION_DENIED" in done.stderr
 
 
-# --- destroying -------------------------------------------------------------------------------------
+# --- destroying -----------------------------------------------------------------------------------
 
 
 def test_destroying_needs_the_projects_name_and_keeps_profiles_and_the_export(desk: Desk) -> None:
@@ -407,7 +410,9 @@ def test_destroying_takes_profiles_only_where_told(desk: Desk) -> None:
 
 
 def test_every_collection_that_the_code_writes_is_one_that_destroying_knows() -> None:
-    known = re.search(r"^COLLECTIONS=(.+)$", (ROOT / "deploy/destroy.sh").read_text(), re.M)[1]
+    known = re.search(
+        r"^COLLECTIONS=(.+)$", (ROOT / "deploy/destroy.sh").read_text(), re.MULTILINE
+    )[1]
     written = {
         name
         for file in (ROOT / "cdp").rglob("*.py")
@@ -416,7 +421,7 @@ def test_every_collection_that_the_code_writes_is_one_that_destroying_knows() ->
     assert written <= set(known.split(","))
 
 
-# --- indexes ----------------------------------------------------------------------------------------
+# --- indexes --------------------------------------------------------------------------------------
 
 
 def indexes(file: Path, present: object = (), fields: object = ()) -> list[list[str]]:
@@ -465,11 +470,17 @@ def test_only_fields_that_are_indexed_in_another_way_are_configured(tmp_path: Pa
     file.write_text(json.dumps({"fieldOverrides": [override, searched]}))
     name = "projects/p/databases/d/collectionGroups/profiles/fields/ga4"
     assert indexes(file, fields=[{"name": name, "indexConfig": {"indexes": []}}]) == [
-        ["fields", "update", "emails", "--collection-group=profiles", "--index=array-config=contains"]
+        [
+            "fields",
+            "update",
+            "emails",
+            "--collection-group=profiles",
+            "--index=array-config=contains",
+        ]
     ]
 
 
-# --- the tools' own opinion -------------------------------------------------------------------------
+# --- the tools' own opinion -----------------------------------------------------------------------
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -478,7 +489,11 @@ def test_shellcheck_finds_nothing() -> None:
     if tool is None:
         absent("needs shellcheck: pip install -r requirements-dev.txt")
     done = subprocess.run(
-        [tool, "--external-sources", *SCRIPTS, FAKE], cwd=ROOT, capture_output=True, text=True, check=False
+        [tool, "--external-sources", *SCRIPTS, FAKE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout + done.stderr == ""
 
@@ -487,17 +502,22 @@ def test_gcloud_knows_every_command_and_every_flag(desk: Desk, dry_run: str) -> 
     """The real one parses them; that needs neither a network nor an account."""
     gcloud = shutil.which("gcloud") or absent("needs gcloud to check commands against")
     desk.cloud()
-    for more in ("", "KEEP_DAYS=7\nTIMEZONE=UTC\nALERT_EMAIL=bob@example.com\nCONSOLE_ACCESS=public\n"):
+    for more in (
+        "",
+        "KEEP_DAYS=7\nTIMEZONE=UTC\nALERT_EMAIL=bob@example.com\nCONSOLE_ACCESS=public\n",
+    ):
         desk.config.write_text(desk.config.read_text() + more)
         assert desk.run("deploy.sh").returncode == 0
     assert desk.run("destroy.sh", "--with-profiles", typed="demo-project\n").returncode == 0
     said = (desk.folder / "said").read_text() + dry_run
+    # One of each shape is enough: the same words, but for names, with the same flags.
     lines = {
-        re.sub(r"\$[A-Z_]+", "1", line)
+        re.sub(r"=('[^']*'|\S*)|\S*(cdp|demo-project)\S*", "", line): re.sub(
+            r"\$[A-Z_]+", "1", line
+        )
         for command in commands(said)
         for line in re.findall(r"(?:^|\| )(gcloud .*)$", command)
-        if " run services proxy " not in line
-    }
+    }.values()
     file = desk.folder / "commands.json"
     file.write_text(json.dumps([{"command_string": line} for line in sorted(lines)]))
     done = subprocess.run(
@@ -508,7 +528,7 @@ def test_gcloud_knows_every_command_and_every_flag(desk: Desk, dry_run: str) -> 
         check=False,
     )
     told, _ = json.JSONDecoder().raw_decode(done.stdout)
-    assert len(told) == len(lines) > 120
+    assert len(told) == len(lines) > 60
     assert [(of["command_string"], of["error_message"]) for of in told if not of["success"]] == []
 
 
