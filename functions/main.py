@@ -14,7 +14,7 @@ import functions_framework
 from cloudevents.http import CloudEvent
 
 from cdp.dead_letters import DocumentDeadLetters
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, Unavailable
 from cdp.ingest import Shard, ingest_shard
 from cdp.platform import Platform, build
 from cdp.queue.port import Refused
@@ -91,7 +91,8 @@ def steps(request: flask.Request) -> flask.typing.ResponseReturnValue:
         return {"error": str(error)}, 404
     except CdpError as error:
         log.error("failed", extra={"fields": {**told, "reason": str(error)}})  # noqa: TRY400
-        return {"error": str(error)}, 409
+        # The workflow asks again after 503.
+        return {"error": str(error)}, 503 if isinstance(error, Unavailable) else 409
     except Exception as error:
         log.error("failed", extra={"fields": {**told, "reason": _reason(error)}})  # noqa: TRY400
         raise

@@ -12,6 +12,10 @@ class InputError(CdpError):
     """Input that cannot be read; names the file and, where there is one, the line."""
 
 
+class Unavailable(CdpError):  # noqa: N818 - reads as the sentence it is
+    """A service did not answer although it was asked again; later it may."""
+
+
 def describe(error: Any) -> str:
     """Return what a workflow raised, an error map or any JSON value, as one line to read."""
     if isinstance(error, str):

@@ -19,7 +19,7 @@ from google.auth import exceptions as auth
 from google.cloud.storage import Blob, Bucket
 from google.cloud.storage.exceptions import DataCorruption
 
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, Unavailable
 from cdp.objects.port import (
     Data,
     GenerationChanged,
@@ -31,7 +31,9 @@ from cdp.objects.port import (
 )
 
 _CHUNK: Final = 8 << 20  # uploads take multiples of 256 KiB
+_TRANSIENT: Final = (api.ServerError, api.TooManyRequests, api.RetryError)
 _NO_BUCKET: Final = "The specified bucket does not exist"
+_TEXTS: Final = {"sql": "text/plain; charset=utf-8", "json": "application/json"}
 _FIELDS: Final = "items(name,generation,size,md5Hash),nextPageToken"
 
 
@@ -51,12 +53,12 @@ class CloudStorageObjects(ObjectStore):
         with self._errors():
             try:
                 if len(head) < _CHUNK:
-                    blob.upload_from_string(
-                        head, "application/octet-stream", if_generation_match=expect
-                    )
+                    blob.upload_from_string(head, _kind(name), if_generation_match=expect)
                 else:  # visible when its last part has arrived
                     rest = _Reader(chain([head], iter(lambda: reader.read(_CHUNK), b"")))
-                    blob.upload_from_file(rest, if_generation_match=expect)
+                    blob.upload_from_file(
+                        rest, content_type=_kind(name), if_generation_match=expect
+                    )
             except api.PreconditionFailed:
                 raise ObjectExists(f"{name!r} exists already") from None
         return _stored(blob)
@@ -136,10 +138,15 @@ class CloudStorageObjects(ObjectStore):
             ) from None
         except DataCorruption:
             raise CdpError(f"an object arrived damaged in {uri}; store it again") from None
-        except (api.GoogleAPIError, requests.RequestException) as error:
-            raise CdpError(
+        except (*_TRANSIENT, requests.RequestException) as error:
+            raise Unavailable(
                 f"{uri} does not answer ({type(error).__name__}); try again, and see "
                 "https://status.cloud.google.com"
+            ) from None
+        except api.GoogleAPIError as error:
+            raise CdpError(
+                f"{uri} refused a request ({type(error).__name__}); look for a retention policy or "
+                "an encryption key that forbids it"
             ) from None
 
 
@@ -211,6 +218,12 @@ def _chunks(data: Data) -> Iterator[bytes]:
             yield chunk
     else:
         yield from data
+
+
+def _kind(name: str) -> str:
+    """Return the content's type: a workflow is given what is text as text, the rest as bytes."""
+    _, _, ending = name.rpartition(".")
+    return _TEXTS.get(ending, "application/octet-stream")
 
 
 def _stored(blob: Blob) -> Stored:

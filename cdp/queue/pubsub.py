@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthenticated
+from google.api_core import exceptions as api
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, Unavailable
 from cdp.queue.port import Queue, encode
 
 
@@ -35,25 +35,30 @@ class PubSubQueue(Queue):
         """Tell the client's errors in words."""
         try:
             yield
-        except NotFound:
+        except api.NotFound:
             raise CdpError(
                 f"there is no topic {topic!r} in the project {self._project!r}; create it with "
                 f"`gcloud pubsub topics create {topic} --project={self._project}`, or set CDP_TOPIC"
             ) from None
-        except Forbidden:
+        except api.Forbidden:
             raise CdpError(
                 f"this account may not publish to the topic {topic!r} of {self._project!r}; grant "
                 "it roles/pubsub.publisher there"
             ) from None
-        except (Unauthenticated, GoogleAuthError) as error:
+        except (api.Unauthenticated, GoogleAuthError) as error:
             raise CdpError(
                 f"Google Cloud does not know who publishes ({type(error).__name__}); run "
                 "`gcloud auth application-default login`, or attach a service account"
             ) from None
         except MessageTooLargeError:
             raise CdpError("a message is over 10 MB, more than Pub/Sub takes") from None
-        except GoogleAPIError as error:
-            raise CdpError(
+        except (api.ServerError, api.TooManyRequests, api.RetryError) as error:
+            raise Unavailable(
                 f"Pub/Sub did not take every message ({type(error).__name__}); send them again, "
                 "and see https://status.cloud.google.com"
+            ) from None
+        except api.GoogleAPIError as error:
+            raise CdpError(
+                f"Pub/Sub refused a message ({type(error).__name__}); look for a schema or a "
+                f"message storage policy of the topic {topic!r} that forbids it"
             ) from None

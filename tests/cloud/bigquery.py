@@ -121,9 +121,10 @@ class Server:
             case "POST", "queries":
                 return self._query(body)
             case "GET", "jobs":
-                parent = asked["parentJobId"]
-                found = [j for j in self.jobs.values() if _parent(j) == parent]
-                return {"jobs": found}
+                return {"jobs": self._listed(asked)}
+            case "POST", "jobs", id, "cancel":
+                self._found(id)["status"]["state"] = "DONE"
+                return {"job": self._found(id)}
             case "GET", "jobs", id:
                 return self._found(id)
             case "GET", "queries", id:
@@ -200,6 +201,11 @@ class Server:
         where = location or self.location
         text = f"Not found: Dataset {self.project}:{name} was not found in location {where}"
         return Refusal(404, "notFound", text)
+
+    def _listed(self, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+        parent, state = asked.get("parentJobId"), asked.get("stateFilter", "")
+        found = [job for job in self.jobs.values() if parent in (None, _parent(job))]
+        return [job for job in found if state.upper() in job["status"]["state"]]
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -363,7 +369,9 @@ class Server:
             self.results[job["jobReference"]["jobId"]] = (fields, rows)
         if kind in {*_DML, "create"}:
             target = next(tree.find_all(exp.Table))
-            self._touch(target.db or default, target.name, anew=kind == "create")
+            place = (target.db or default, target.name)
+            if not (tree.args.get("exists") and place in self._stamps):
+                self._touch(*place, anew=kind == "create")
 
     def _execute(
         self, tree: exp.Expr, parameters: Mapping[str, Any]

@@ -336,7 +336,8 @@ def test_a_list_goes_through_every_page():
         (401, "run `gcloud auth application-default login`"),
         (403, "grant it roles/storage.objectUser"),
         (404, "there is no bucket gs://status-404; create it"),
-        (400, "gs://status-400 does not answer (BadRequest)"),
+        (501, "gs://status-501 does not answer (MethodNotImplemented)"),
+        (400, "gs://status-400 refused a request (BadRequest)"),
     ],
 )
 def test_a_refusal_names_the_fix_and_quotes_nobody(status, words):

@@ -168,7 +168,8 @@ def test_a_topic_that_is_not_there(emulated, project):
     [
         (grpc.StatusCode.PERMISSION_DENIED, "grant it roles/pubsub.publisher"),
         (grpc.StatusCode.UNAUTHENTICATED, "run `gcloud auth application-default login`"),
-        (grpc.StatusCode.FAILED_PRECONDITION, "(FailedPrecondition); send them again"),
+        (grpc.StatusCode.DATA_LOSS, "(DataLoss); send them again"),
+        (grpc.StatusCode.FAILED_PRECONDITION, "refused a message (FailedPrecondition)"),
     ],
 )
 def test_a_refusal_names_the_fix_and_quotes_nobody(code, words):

@@ -1,0 +1,114 @@
+"""The refresh on Google Cloud's emulators ends in the profiles that the embedded one makes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp.profiles.port import PROFILES, Put
+from tests.cloud.project import Project, project
+from tests.e2e.support import Cdp
+
+pytestmark = pytest.mark.xdist_group("emulators")
+
+
+@dataclass
+class Both:
+    """The same property in both deployments."""
+
+    embedded: Cdp
+    cloud: Project
+
+
+@pytest.fixture(scope="module")
+def both(
+    tmp_path_factory: pytest.TempPathFactory,
+    firestore_emulator: str,
+    pubsub_emulator: str,
+    strict_storage_emulator: str,
+) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("both")
+    embedded = Cdp(folder / "home", {"CDP_DEPLOYMENT": "embedded", "CDP_SHARD_ROWS": "40"})
+    embedded.run("generate", folder / "in", "--people", "250", "--days", "5")
+    embedded.run("load", "ga4", folder / "in" / "ga4")
+    for kind in ("links", "consent"):
+        embedded.run("load", kind, folder / "in" / kind)
+    hosts = {
+        "FIRESTORE_EMULATOR_HOST": firestore_emulator,
+        "PUBSUB_EMULATOR_HOST": pubsub_emulator,
+        "STORAGE_EMULATOR_HOST": strict_storage_emulator,
+    }
+    salt = embedded.platform.salt
+    with project(folder, hosts, salt=salt, shard_rows="40") as cloud:
+        cloud.load_export(embedded.home / "raw")
+        cloud.platform.load_rows("raw_link", [folder / "in" / "links"])
+        cloud.platform.load_rows("raw_decision", [folder / "in" / "consent"])
+        yield Both(embedded, cloud)
+
+
+def bodies(documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return documents without what differs from run to run."""
+    return {
+        id: {**body, "sync": {k: v for k, v in body["sync"].items() if k not in {"run", "at"}}}
+        for id, body in documents.items()
+    }
+
+
+COUNTS = ("state", "exported", "shards", "written", "unchanged", "stale", "rejected")
+
+
+def test_both_deployments_end_in_the_same_profiles_field_by_field(both: Both) -> None:
+    here, there = both.embedded.refresh(), both.cloud.refresh()
+    assert {name: there[name] for name in COUNTS} == {name: here[name] for name in COUNTS}
+    assert there["totals"] == pytest.approx(here["totals"])  # sums of floats, in another order
+    assert (here["state"], here["undelivered"]) == ("succeeded", 0)
+    assert here["exported"] > 100
+    assert here["shards"] > 3
+    expected = bodies(both.embedded.documents())
+    found = bodies(both.cloud.documents())
+    assert found.keys() == expected.keys()
+    assert found == expected
+
+
+def test_a_second_refresh_has_nothing_to_do(both: Both) -> None:
+    assert both.cloud.refresh()["nothing_new"] is True
+
+
+def test_a_full_refresh_changes_no_document_and_leaves_foreign_fields(both: Both) -> None:
+    documents = both.cloud.platform.documents
+    id, body = next(iter(both.cloud.documents().items()))
+    theirs = {"crm": {"tier": "gold", "a.b": None}, "ga4": {**body["ga4"], "theirs": 1}}
+    documents.commit([Put(PROFILES, id, {**body, **theirs})])
+    before = both.cloud.documents()
+    outcome = both.cloud.refresh(full=True)
+    assert (outcome["state"], outcome["written"]) == ("succeeded", 0)
+    assert outcome["unchanged"] == outcome["exported"] > 100
+    assert both.cloud.documents() == before
+
+
+def test_pages_read_what_was_published(both: Both) -> None:
+    warehouse = both.cloud.platform.published()
+    sql = "select count(*) as events from events"
+    assert warehouse.query(sql, {}).item() == both.embedded.json("stats")["events"]
+    assert both.cloud.platform.published_version()
+    for subject in ("overview", "stitching", "consent"):
+        here = both.embedded.platform.documents.get("reports", subject)
+        there = both.cloud.platform.documents.get("reports", subject)
+        assert here is not None
+        assert there is not None
+        assert there.body.keys() == here.body.keys()
+
+
+def test_what_the_functions_log_names_the_run_and_no_person(both: Both, tmp_path: Path) -> None:
+    log = both.cloud.log("ingest") + both.cloud.log("steps")
+    assert '"message": "ingested"' in log
+    people = {
+        value
+        for body in both.cloud.documents().values()
+        for kind in ("email", "phone", "user_id")
+        for value in body.get("identifiers", {}).get(kind, ())
+    }
+    assert people
+    assert not [value for value in people if value in log]
