@@ -17,11 +17,12 @@ fi
 composite='[]' fields='[]'
 if see firestore indexes composite list "--database=$DATABASE" --format=json; then composite=$LOOKED; fi
 if see firestore indexes fields list "--database=$DATABASE" --format=json; then fields=$LOOKED; fi
-wanted=$("$PYTHON" deploy/indexes.py "${INDEXES:-firestore.indexes.json}" "$composite" "$fields")
+wanted=$("$PYTHON" deploy/indexes.py firestore.indexes.json "$composite" "$fields")
 if [[ ! $wanted ]]; then kept "every index"; fi
 while IFS=$'\t' read -r -a words; do
   if ((${#words[@]})); then
-    cloud firestore indexes "${words[@]}" "--database=$DATABASE" --async --format=none
+    patiently gcloud firestore indexes "${words[@]}" "--database=$DATABASE" --async \
+      "--project=$PROJECT" --format=none
   fi
 done <<<"$wanted"
 

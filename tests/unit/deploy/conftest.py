@@ -1,6 +1,5 @@
 """A place to deploy from: a configuration, the tools that the scripts need, and no Google."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -22,19 +21,6 @@ CURRENCY=EUR
 ALERT_EMAIL=ada@example.com
 CONSOLE_MEMBERS=group:marketing@example.com,user:ada@example.com
 """
-INDEXES = {
-    "indexes": [
-        {
-            "collectionGroup": "profiles",
-            "queryScope": "COLLECTION",
-            "fields": [
-                {"fieldPath": "sync.state", "order": "ASCENDING"},
-                {"fieldPath": "ga4.last_seen", "order": "DESCENDING"},
-            ],
-        }
-    ],
-    "fieldOverrides": [{"collectionGroup": "audit", "fieldPath": "what", "indexes": []}],
-}
 
 
 class Desk:
@@ -44,7 +30,6 @@ class Desk:
         self.folder = folder
         self.config = folder / "config.env"
         self.config.write_text(CONFIG)
-        (folder / "indexes.json").write_text(json.dumps(INDEXES))
         self.bin = folder / "bin"
         self.bin.mkdir()
         for tool in TOOLS:
@@ -84,7 +69,6 @@ class Desk:
                 "PATH": str(self.bin),
                 "HOME": str(self.folder),
                 "PYTHON": str(self.bin / "python"),
-                "INDEXES": str(self.folder / "indexes.json"),
                 "CDP_DEPLOY_PAUSE": "0",
                 "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
                 **(env or {}),

@@ -49,6 +49,13 @@ key=${key//\//:}
 key=${key##+( )}
 key=${key%%+( )}
 
+# How a field is indexed, in the API's words: order=ascending is order": "ASCENDING.
+config() {
+  local how=${1%%=*} value=${1#*=}
+  if [[ $how == array-config ]]; then how=arrayConfig; fi
+  echo "$how\": \"${value^^}"
+}
+
 told() { if [[ -f $FOLDER/told/$1 ]]; then cat "$FOLDER/told/$1"; else echo "$2"; fi; }
 
 if [[ $TOOL == bq && $path == show* ]]; then
@@ -71,16 +78,8 @@ case $path in
   billing*) told billing True; exit ;;
   services\ list) if [[ -e $FOLDER/apis ]]; then cat "$FOLDER/apis"; fi; exit ;;
   run\ regions\ list) printf 'europe-west1\neurope-west4\n'; exit ;;
-  "firestore indexes composite list")
-    if [[ ! -e $FOLDER/things/composite ]]; then echo '[]'; exit; fi
-    echo '[{"name": "p/collectionGroups/profiles/indexes/1", "queryScope": "COLLECTION", "fields":
-      [{"fieldPath": "sync.state", "order": "ASCENDING"},
-       {"fieldPath": "ga4.last_seen", "order": "DESCENDING"},
-       {"fieldPath": "__name__", "order": "DESCENDING"}]}]'
-    exit ;;
-  "firestore indexes fields list")
-    if [[ ! -e $FOLDER/things/field ]]; then echo '[]'; exit; fi
-    echo '[{"name": "p/collectionGroups/audit/fields/what", "indexConfig": {}}]'
+  firestore\ indexes\ *\ list)
+    if [[ -e $FOLDER/${words[2]} ]]; then echo "[$(paste -sd, "$FOLDER/${words[2]}")]"; else echo '[]'; fi
     exit ;;
   *get-iam-policy*)
     if [[ ! -e $FOLDER/rights/$key ]]; then exit; fi
@@ -114,7 +113,8 @@ done=0
 if [[ -e $FOLDER/calls ]]; then mapfile -t calls <"$FOLDER/calls"; done=${#calls[@]}; fi
 if ((done >= ${FAKE_BREAKS_AFTER:-1000000})); then echo "ERROR: the line is cut" >&2; exit 1; fi
 file=${flags[--policy-from-file]-}
-echo "$TOOL $path${file:+ $file}" >>"$FOLDER/calls"
+index=${flags[--collection-group]-}${flags[--field-config]-}
+echo "$TOOL $path${file:+ $file}${index:+ $index}" >>"$FOLDER/calls"
 
 label=${flags[--labels]-}${flags[--update-labels]-}${flags[--user-labels]-}${flags[--update-user-labels]-}
 case $TOOL\ $path in
@@ -124,8 +124,25 @@ case $TOOL\ $path in
     if [[ ${flags[--condition]-} == *title=* ]]; then title=${flags[--condition]##*title=}; fi
     echo "${flags[--role]} ${flags[--member]} $title" >>"$FOLDER/rights/$key" ;;
   *remove-iam-policy-binding* | *services\ identity\ create*) ;;
-  *indexes\ composite\ create*) touch "$FOLDER/things/composite" ;;
-  *indexes\ fields\ update*) touch "$FOLDER/things/field" ;;
+  *firestore\ indexes*)
+    group=${flags[--collection-group]} fields=() scope='"queryScope": "COLLECTION"'
+    for word; do
+      case $word in
+        --field-config=*) # field-path=PATH,HOW=VALUE
+          path=${word#*path=} how=${word##*,}
+          fields+=("{\"fieldPath\": \"${path%,*}\", \"$(config "$how")\"}") ;;
+        --index=*) # HOW=VALUE
+          fields+=("{$scope, \"fields\": [{\"fieldPath\": \"-\", \"$(config "${word#*=}")\"}]}") ;;
+      esac
+    done
+    joined=$(IFS=,; echo "${fields[*]}")
+    if [[ ${words[2]} == composite ]]; then # Google adds the name at the end
+      echo "{\"name\": \"p/collectionGroups/$group/indexes/1\", $scope, \"fields\":" \
+        "[$joined, {\"fieldPath\": \"__name__\", \"order\": \"ASCENDING\"}]}" >>"$FOLDER/composite"
+    else
+      echo "{\"name\": \"p/collectionGroups/$group/fields/${words[-1]}\", \"indexConfig\":" \
+        "{\"indexes\": [$joined]}}" >>"$FOLDER/fields"
+    fi ;;
   *monitoring\ channels\ create*) touch "$FOLDER/things/channel" ;;
   *policies\ delete*) rm "$FOLDER/things/alert-${words[-1]#policies/}" ;;
   *policies\ create* | *policies\ update*)
