@@ -115,9 +115,10 @@ class Settings(BaseSettings):
         ge=1,
         description="Bytes that one question of a page may bill, at most (gcp).",
     )
-    ramp: bool = Field(
-        default=True,
-        description="A first load begins with 500 writes/s, +50 % every 5 minutes (gcp).",
+    ramp: int = Field(
+        default=500,
+        ge=0,
+        description="Writes/s of each process when a first load begins, +50 % every 5 min (gcp).",
     )
     salt: SecretStr | None = Field(
         default=None, description="Secret that profile ids are made with (gcp); never change it."

@@ -120,7 +120,7 @@ if ((!${#DOOMED[@]})); then
 fi
 printf '# To be deleted from %s:\n' "$PROJECT"
 printf '#   %s\n' "${DOOMED[@]}"
-echo "# Kept: the GA4 export, Google's own bucket and repository of builds, the role cdpPublisher"
+echo "# Kept: the GA4 export, Google's own bucket and repository of builds, the roles cdpPublisher and cdpStopper"
 if [[ ! $PROFILES ]]; then echo "# and, without --with-profiles, Firestore's documents and cdp-salt"; fi
 if [[ ! $DRY_RUN ]]; then
   read -rp "Type the project's name to delete this: " typed

@@ -61,7 +61,7 @@ class FirestoreDocuments(DocumentStore):
         client: of the database; it stays its maker's to close.
         threads: calls at once, of a merge or of a search.
         indexes: those that the database has; without them Firestore itself says what it lacks.
-        ramp: whether the first load of a collection is held back as Firestore asks for.
+        ramp: writes a second that the first load of a collection begins with; 0 for no bound.
         backoff: how calls are tried again.
     """
 
@@ -71,11 +71,11 @@ class FirestoreDocuments(DocumentStore):
         *,
         threads: int = 8,
         indexes: Indexes | None = None,
-        ramp: bool = False,
+        ramp: int = 0,
         backoff: Backoff | None = None,
     ) -> None:
         self._rpc = Rpc(client, backoff or Backoff())
-        self._merger = Merger(self._rpc, Ramp() if ramp else None)
+        self._merger = Merger(self._rpc, Ramp(ramp) if ramp else None)
         self._indexes = indexes
         self._size = threads
         self._lock = threading.Lock()

@@ -64,17 +64,22 @@ class Ramp:
     """Holds writes back as Firestore asks for on the first load of a collection.
 
     500 a second, and every five minutes half as many again; the clock starts with the first write.
-    It counts one process: where several load at once, each holds only its own writes back.
+    It counts one process: where several load at once, they share the 500.
+
+    Args:
+        rate: writes a second at first.
 
     Source: https://cloud.google.com/firestore/docs/best-practices#ramping_up_traffic
     """
 
     def __init__(
         self,
+        rate: int = 500,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._rate = rate
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -88,7 +93,7 @@ class Ramp:
             if self._start is None:
                 self._start = self._free = now
             turn = max(now, self._free)
-            self._free = turn + writes / (500 * 1.5 ** int((turn - self._start) // 300))
+            self._free = turn + writes / (self._rate * 1.5 ** int((turn - self._start) // 300))
         if turn > now:
             self._sleep(turn - now)
 

@@ -10,11 +10,16 @@ for account in "${ACCOUNTS[@]}"; do
   fi
 done
 
-if see iam roles describe cdpPublisher '--format=value(name)'; then
-  kept "the role cdpPublisher"
-else
-  cloud iam roles create cdpPublisher "--title=CDP publisher" --permissions=bigquery.datasets.update
-fi
+while read -r role title permissions; do
+  if see iam roles describe "$role" '--format=value(name)'; then
+    kept "the role $role"
+  else
+    cloud iam roles create "$role" "--title=CDP $title" "--permissions=$permissions"
+  fi
+done <<'END'
+cdpPublisher publisher bigquery.datasets.update
+cdpStopper stopper bigquery.jobs.listAll,bigquery.jobs.update
+END
 
 rights project
 rights account:cdp-push

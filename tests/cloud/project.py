@@ -100,7 +100,7 @@ def project(
         for name in DATASETS:
             warehouse.make_dataset(name)
         given = {"deployment": "gcp", "project": id, "bucket": id, "export_dataset": EXPORT}
-        given |= {"salt": salt, "cookie_key": "c" * 64, "ramp": "false", "region": REGION}
+        given |= {"salt": salt, "cookie_key": "c" * 64, "ramp": "0", "region": REGION}
         given |= {"home": str(folder / "workflows"), **settings}
         environment = {
             **hosts,

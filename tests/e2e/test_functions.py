@@ -60,7 +60,7 @@ def cloud(tmp_path_factory, firestore_emulator, strict_storage_emulator, pubsub_
         "CDP_BUCKET": project,
         "CDP_EXPORT_DATASET": "analytics_1",
         "CDP_SALT": "salt",
-        "CDP_RAMP": "false",
+        "CDP_RAMP": "0",
         "PYTHONPATH": str(folder),
     }
     with ExitStack() as stack:

@@ -241,7 +241,8 @@ def test_a_dry_run_grants_every_right_and_no_other(dry_run: str) -> None:
             on = {"demo-project": "project", "gs://demo-project-cdp": "bucket"}.get(place, place)
             if narrowed:
                 on = {"project": "database", "bucket": "bucket/runs"}[on]
-            given.add((account or f"{agent}-agent", flag(line, "role"), on))
+            role = flag(line, "role").replace("demo-project", "PROJECT")
+            given.add((account or f"{agent}-agent", role, on))
     for line in words(dry_run, "bq"):
         if found := re.match(r"GRANT `(.+)` ON SCHEMA `.+`\.`(.+)` TO \"(.+)\"", line[-1]):
             on = found[2].replace("cdp", "dataset").replace("analytics_1", "export")
@@ -389,6 +390,7 @@ def test_destroying_needs_the_projects_name_and_keeps_profiles_and_the_export(de
         "firestore databases (default)",
         "secrets cdp-salt",
         "iam roles cdpPublisher",
+        "iam roles cdpStopper",
         "channel",
     }
     deleted = desk.changes()[len(before) :]
