@@ -5,8 +5,9 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 JOBS ?= auto
 PORT ?= 8501
+CONFIG ?= deploy/config.env
 
-.PHONY: demo functions test check format clean
+.PHONY: demo functions test smoke check format clean
 
 demo: $(VENV)/.runs
 	@$(RUN) -m cdp demo
@@ -18,6 +19,12 @@ functions: $(VENV)/.runs
 
 test: $(VENV)/.tests
 	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup
+
+# Against a deployed project, which it writes to: make smoke PROJECT=my-project; see docs/deploy.md.
+smoke: $(VENV)/.tests
+	@test -n "$(PROJECT)" || { echo "say which project: make smoke PROJECT=my-project"; exit 2; }
+	@env $$(deploy/deploy.sh --env --project "$(PROJECT)" --config "$(CONFIG)") CDP_SMOKE=1 \
+	  $(RUN) -m pytest -n0 -s tests/smoke
 
 check: $(VENV)/.tests
 	@$(VENV)/bin/ruff check .

@@ -5,10 +5,12 @@ Google's libraries find the credentials, and the emulators, by their own environ
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cdp.deployment import Platform
 from cdp.domain.errors import CdpError
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
     from cdp.warehouse.row_files import LoadedRows
 
 
+_VERSION_SECONDS: Final = 10
+
+
 class Cloud(Platform):
     """Each adapter, and Google's client below it, is imported where it is first used."""
 
     # Longer than any statement, or wait for receipts; a run that died is told by its execution.
     lease_seconds = 6 * 3600
     poll_seconds = 5.0
+
+    _version: tuple[str | None, float] = (None, 0.0)
 
     @cached_property
     def documents(self) -> "FirestoreDocuments":
@@ -40,7 +47,8 @@ class Cloud(Platform):
         from cdp.profiles.firestore import FirestoreDocuments  # noqa: PLC0415
 
         settings = self.settings
-        client = firestore.Client(settings.needed("project"), database=settings.database)
+        with _signed_in():
+            client = firestore.Client(settings.needed("project"), database=settings.database)
         return FirestoreDocuments(client, ramp=settings.ramp)
 
     @cached_property
@@ -49,7 +57,8 @@ class Cloud(Platform):
 
         from cdp.objects.cloud_storage import CloudStorageObjects  # noqa: PLC0415
 
-        client = Client(self.settings.needed("project"))
+        with _signed_in():
+            client = Client(self.settings.needed("project"))
         return CloudStorageObjects(client.bucket(self.settings.needed("bucket")))
 
     @cached_property
@@ -58,7 +67,8 @@ class Cloud(Platform):
 
         from cdp.queue.pubsub import PubSubQueue  # noqa: PLC0415
 
-        return PubSubQueue(PublisherClient(), self.settings.needed("project"))
+        with _signed_in():
+            return PubSubQueue(PublisherClient(), self.settings.needed("project"))
 
     @cached_property
     def dead_letters(self) -> "DocumentDeadLetters":
@@ -72,22 +82,17 @@ class Cloud(Platform):
 
     @cached_property
     def executions(self) -> "CloudExecutions":
-        import google.auth  # noqa: PLC0415
-        from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
-        from google.cloud.workflows import executions_v1  # noqa: PLC0415
+        from cdp.executions.cloud import connect  # noqa: PLC0415
 
-        from cdp.executions.cloud import CloudExecutions  # noqa: PLC0415
-
-        credentials, _ = google.auth.default(
-            scopes=["https://www.googleapis.com/auth/cloud-platform"]
-        )
         settings = self.settings
         place = f"projects/{settings.needed('project')}/locations/{settings.region}"
-        return CloudExecutions(
-            executions_v1.ExecutionsClient(credentials=credentials),
-            AuthorizedSession(credentials),  # type: ignore[no-untyped-call]
-            parent=f"{place}/workflows/{settings.workflow}",
-        )
+        with _signed_in():
+            return connect(
+                f"{place}/workflows/{settings.workflow}",
+                # Google has no emulator of Workflows, and so no names for where one is.
+                emulator=os.environ.get("WORKFLOWS_EMULATOR_HOST"),
+                emulator_url=os.environ.get("WORKFLOWS_EMULATOR_URL", ""),
+            )
 
     @cached_property
     def steps(self) -> "Steps":
@@ -102,11 +107,14 @@ class Cloud(Platform):
         return self.settings.needed("cookie_key")
 
     def published_version(self) -> str | None:
-        return self._questions.published_version()
+        # Every page asks, and a run publishes now and then.
+        version, until = self._version
+        if time.monotonic() > until:
+            version = self._questions.published_version()
+            self._version = (version, time.monotonic() + _VERSION_SECONDS)
+        return version
 
     def published(self) -> "BigQueryWarehouse":
-        if self.published_version() is None:
-            raise CdpError("nothing was refreshed yet; run `python -m cdp refresh`")
         return self._warehouse(self.settings.question_bytes_billed, published=True)
 
     def load_ga4(self, paths: Sequence[Path], **options: Any) -> "list[Loaded]":
@@ -134,7 +142,29 @@ class Cloud(Platform):
         return loaded
 
     def problems(self) -> list[str]:
-        return []
+        def secrets() -> None:
+            _ = self.salt, self.cookie_key
+
+        found = []
+        for check in (
+            secrets,
+            lambda: self.documents.get("meta", "store"),
+            lambda: self.objects.list("release/"),
+            self._exported,
+            lambda: self.executions.list(limit=1),
+        ):
+            try:
+                check()
+            except CdpError as error:
+                found += [line for line in str(error).splitlines() if line not in found]
+        return found
+
+    def _exported(self) -> None:
+        if not self._questions.export_tables():
+            raise CdpError(
+                f"{self.settings.export_dataset} holds no events tables yet; GA4 fills it the day "
+                "after the property is linked, or set CDP_EXPORT_DATASET to the dataset it fills"
+            )
 
     @cached_property
     def _questions(self) -> "BigQueryWarehouse":
@@ -152,8 +182,10 @@ class Cloud(Platform):
         emulated = "BIGQUERY_EMULATOR_HOST" in os.environ
         credentials = AnonymousCredentials() if emulated else None  # type: ignore[no-untyped-call]
         export = settings.needed("export_dataset")
+        with _signed_in():
+            client = bigquery.Client(project, credentials=credentials, location=settings.location)
         return BigQueryWarehouse(
-            bigquery.Client(project, credentials=credentials, location=settings.location),
+            client,
             project=project,
             dataset=settings.dataset,
             location=settings.location,
@@ -161,3 +193,17 @@ class Cloud(Platform):
             maximum_bytes_billed=most,
             published=published,
         )
+
+
+@contextmanager
+def _signed_in() -> Iterator[None]:
+    """Tell in words where Google's libraries find no credentials."""
+    from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415
+
+    try:
+        yield
+    except DefaultCredentialsError as error:
+        raise CdpError(
+            "no credentials for Google Cloud; run `gcloud auth application-default login`, or run "
+            "this as a service account on Google Cloud"
+        ) from error

@@ -12,11 +12,17 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
+import google.auth
+import grpc
 import requests
 from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError, TransportError
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud.workflows import executions_v1
+from google.cloud.workflows.executions_v1.services.executions.transports import (
+    ExecutionsGrpcTransport,
+)
 
 from cdp.domain.errors import CdpError, describe
 from cdp.executions.port import (
@@ -30,6 +36,7 @@ from cdp.executions.port import (
     WorkflowNotDeployed,
 )
 
+SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 ENDPOINT: Final = "https://workflowexecutions.googleapis.com"
 # A label holds no name (63 of a-z, 0-9, _ and -), so who started it travels in the argument.
 STARTED_BY: Final = "started_by"
@@ -43,6 +50,30 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 # Entries of parallel branches share moments, and one may be seen after a later one: read again what
 # changed shortly before.
 _OVERLAP: Final = timedelta(seconds=5)
+
+
+def connect(
+    parent: str, *, emulator: str | None = None, emulator_url: str = ""
+) -> "CloudExecutions":
+    """Return the executions of a workflow.
+
+    Args:
+        parent: `projects/P/locations/R/workflows/W`.
+        emulator: host and port to reach instead of Google, without credentials.
+        emulator_url: where that one serves step entries.
+
+    Raises:
+        DefaultCredentialsError: there are no credentials.
+    """
+    if emulator is not None:
+        transport = ExecutionsGrpcTransport(channel=grpc.insecure_channel(emulator))
+        client = executions_v1.ExecutionsClient(transport=transport)
+        return CloudExecutions(client, requests.Session(), parent=parent, endpoint=emulator_url)
+    credentials, _ = google.auth.default(scopes=[SCOPE])
+    session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+    return CloudExecutions(
+        executions_v1.ExecutionsClient(credentials=credentials), session, parent=parent
+    )
 
 
 class CloudExecutions:

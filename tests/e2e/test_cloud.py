@@ -1,15 +1,25 @@
 """The refresh on Google Cloud's emulators ends in the profiles that the embedded one makes."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
+from cdp.domain.access import Role
+from cdp.executions.port import State
 from cdp.profiles.port import PROFILES, Put
 from tests.cloud.project import Project, project
 from tests.e2e.support import Cdp
+from tests.pages.support import Served, fill, inside, tour, visit
+from tests.people import PASSWORD, add
+from tests.waiting import wait
 
 pytestmark = pytest.mark.xdist_group("emulators")
 
@@ -99,6 +109,59 @@ def test_pages_read_what_was_published(both: Both) -> None:
         assert here is not None
         assert there is not None
         assert there.body.keys() == here.body.keys()
+
+
+def test_the_console_shows_every_page(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Served)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    add(both.cloud.platform.documents, "ada", Role.ADMIN)
+    at = fill(visit(), "ada", PASSWORD)
+    assert inside(at)
+    most = sorted(
+        both.cloud.documents().items(),
+        key=lambda held: -held[1].get("identifiers", {}).get("count", 0),
+    )
+    seen = []
+
+    def look(at: AppTest) -> None:
+        seen.append(at)
+        assert [error.value for error in at.error] == []
+
+    tour(at, most[0][0], most[-1][0], more=look)
+    assert len(seen) > 20
+    st.cache_resource.clear()
+
+
+def test_after_a_kill_the_next_refresh_frees_the_lease_and_does_the_rest(both: Both) -> None:
+    cloud, executions = both.cloud, both.cloud.platform.executions
+    before = bodies(cloud.documents())
+    run_id = executions.start({"full": True}, by="ada")
+    deadline = time.monotonic() + 60
+    while cloud.platform.runs.holder() != run_id:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for process in processes(run_id):
+        os.kill(process, signal.SIGKILL)
+    assert wait(executions, run_id).state is State.FAILED
+    assert cloud.platform.runs.holder() == run_id
+    assert cloud.refresh(full=True)["state"] == "succeeded"
+    assert cloud.platform.runs.get(run_id)["state"] == "failed"
+    after = bodies(cloud.documents())
+    assert after.keys() == before.keys()
+
+
+def processes(run_id: str) -> list[int]:
+    """Return the processes that run an execution."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if run_id.encode() in words:
+            found.append(int(folder.name))
+    return found
 
 
 def test_what_the_functions_log_names_the_run_and_no_person(both: Both, tmp_path: Path) -> None:
