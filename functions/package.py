@@ -13,12 +13,15 @@ FUNCTIONS: Final = ("main.py", "logs.py")
 # The console, the command line and the embedded deployment stay at home.
 LEFT_OUT: Final = (
     "__main__.py",
+    "accounts.py",
+    "audit.py",
     "auth.py",
     "connectors.py",
     "demo",
     "embedded.py",
     "executions/local.py",
     "follow.py",
+    "governance.py",
     "objects/folder.py",
     "profiles/sqlite.py",
     "profiles/sqlite_lists.py",
@@ -30,6 +33,7 @@ LEFT_OUT: Final = (
     "warehouse/duckdb.py",
     "warehouse/ga4_files.py",
     "warehouse/row_files.py",
+    "warehouse/sources.py",
 )
 MAIN: Final = '''"""Where Cloud Run looks for the entry points."""
 

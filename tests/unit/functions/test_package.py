@@ -4,9 +4,12 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from functions.package import LEFT_OUT, ROOT, package
 
@@ -86,12 +89,55 @@ def test_ingest_starts_without_what_it_does_not_need(folder):
     assert imported(folder, program) & NEVER == set()
 
 
-def test_all_that_the_steps_import_is_installed(folder):
-    """What is asked for by requirements.txt, or brought along by what is."""
-    program = "import main, cdp.cloud, cdp.steps, cdp.warehouse.bigquery, cdp.queue.pubsub"
+def brought_along(distributions):
+    """Return these and all that installing them installs."""
+    found, left = set(), [canonicalize_name(name) for name in distributions]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            wanted = [Requirement(text) for text in metadata.requires(name) or ()]
+            left += [
+                canonicalize_name(one.name)
+                for one in wanted
+                if one.marker is None or one.marker.evaluate({"extra": ""})
+            ]
+    return found
+
+
+def distributions_of(module):
+    """Return where a module may come from; what Google's packages share by its own name."""
+    if cloud := re.match(r"google\.cloud\.([a-z]+)", module):
+        return {f"google-cloud-{cloud[1]}"}
+    if module.startswith("google."):
+        return {{"google.protobuf": "protobuf"}.get(module[:15], "google-auth")}
+    providing = metadata.packages_distributions()[module.partition(".")[0]]
+    return {canonicalize_name(name) for name in providing}
+
+
+def test_all_that_the_functions_import_is_installed_by_their_requirements(folder):
+    """Also what is imported late: no start would miss it."""
+    nodes = [
+        node
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    ]
+    names = {
+        f"{n.module}.{a.name}" for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names
+    }
+    names |= {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    ours = {*sys.stdlib_module_names, "cdp", "functions", "__future__"}
+    foreign = {name for name in names if name.partition(".")[0] not in ours}
+    installed = brought_along(dict(PINNED.findall((folder / "requirements.txt").read_text())))
+    assert {name for name in foreign if not distributions_of(name) & installed} == set()
+    assert len(foreign) > 20
+    assert "streamlit" not in installed
+
+
+def test_steps_start_without_an_engine_or_a_console(folder):
+    program = "import main, cdp.cloud, cdp.steps, cdp.warehouse.bigquery, cdp.executions.cloud"
     found = imported(folder, program)
     assert found & {"streamlit", "duckdb", "sqlglot", "rich", "networkx", "plotly"} == set()
-    assert {"polars", "pyarrow", "lark", "yaml", "requests"} <= found
 
 
 def test_the_versions_are_those_of_the_whole_project():
