@@ -302,9 +302,8 @@ def test_a_table_that_is_not_there_is_told(place, warehouse, suffixes):
 
 def test_days_are_cleaned_through_the_shown_export(place, warehouse):
     warehouse.run(statements()["00_tables"], {})
-    place.put(
-        "20261031", [event("20261031", "c1"), event("20261031", "c1"), event("20261031", "c2")]
-    )
+    rows = [event("20261031", client) for client in ("c1", "c1", "c2")]
+    place.put({"20261031": rows})
     warehouse.show_export(["20261031"])
     parameters = {
         "property": "p",
