@@ -10,7 +10,6 @@ from concurrent import futures
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 import polars as pl
@@ -19,12 +18,12 @@ import requests
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from pyarrow import parquet
 
 from cdp.domain.days import ExportTable, parse_suffix
 from cdp.domain.errors import CdpError
+from cdp.warehouse.bigquery_values import named, naive, parameter
 from cdp.warehouse.export_view import export_view
-from cdp.warehouse.port import Job, StatementError, Value, type_of
+from cdp.warehouse.port import Job, StatementError, Value
 from cdp.warehouse.statements import statements
 
 RAW: Final = ("raw_link", "raw_decision")
@@ -98,7 +97,7 @@ class BigQueryWarehouse:
             )
             # Small results: another service, and its grants, would bring nothing.
             table = rows.to_arrow(create_bqstorage_client=False)
-        kinds = pa.schema([(field.name, _naive(field.type)) for field in table.schema])
+        kinds = pa.schema([(field.name, naive(field.type)) for field in table.schema])
         frame = pl.from_arrow(table.cast(kinds))
         assert isinstance(frame, pl.DataFrame)
         return frame
@@ -168,7 +167,7 @@ class BigQueryWarehouse:
             return 0
         # Two who load one file at once have one job. One that failed is tried again by another.
         job_id = f"cdp-load-{name}-{file.stem}-{table.created:%Y%m%dT%H%M%S%f}"
-        with self._explained(f"load {name}"), closing(_named(file)) as stream:
+        with self._explained(f"load {name}"), closing(named(file)) as stream:
             for attempt in count():
                 try:
                     return self._append(table, stream, f"{job_id}-{attempt}")
@@ -260,7 +259,7 @@ class BigQueryWarehouse:
         """Return what every job is given."""
         config = bigquery.QueryJobConfig(
             default_dataset=self._read,
-            query_parameters=[_parameter(name, value) for name, value in parameters.items()],
+            query_parameters=[parameter(name, value) for name, value in parameters.items()],
             labels=self._labels,
             job_timeout_ms=int(self._timeout * 1000),
         )
@@ -321,43 +320,3 @@ def _succeeds(job: Any, timeout: float) -> bool:
 
 def _path(dataset: bigquery.DatasetReference, table: str) -> str:
     return f"{dataset.project}.{dataset.dataset_id}.{table}"
-
-
-def _parameter(
-    name: str, value: Value
-) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    """Return a query's parameter; an empty list counts as strings."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        kind = type_of(value[0]) if value else "STRING"
-        return bigquery.ArrayQueryParameter(name, kind, list(value))
-    return bigquery.ScalarQueryParameter(name, type_of(value), value)
-
-
-def _naive(kind: pa.DataType) -> pa.DataType:
-    """Return *kind* with times as everywhere here: UTC, unsaid."""
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp(kind.unit)
-    if pa.types.is_list(kind):
-        return pa.list_(_naive(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(part.name, _naive(part.type)) for part in kind])
-    return kind
-
-
-def _named(file: Path) -> IO[bytes]:
-    """Return the rows of *file* with its name, and times with their zone: TIMESTAMP has one."""
-    stream = TemporaryFile()  # noqa: SIM115 - the caller closes it
-    with parquet.ParquetFile(file) as source:
-        zoned = pa.timestamp("us", "UTC")
-        kinds = [
-            pa.field(part.name, zoned if pa.types.is_timestamp(part.type) else part.type)
-            for part in source.schema_arrow
-        ]
-        schema = pa.schema([*kinds, pa.field("file", pa.string())])
-        with parquet.ParquetWriter(stream, schema) as writer:
-            for batch in source.iter_batches():
-                names = pa.array([file.stem] * batch.num_rows, pa.string())
-                columns = [*batch.columns, names]
-                table = pa.table(columns, names=schema.names)
-                writer.write_table(table.cast(schema))
-    return stream

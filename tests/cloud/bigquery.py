@@ -75,6 +75,7 @@ class Server:
         self.results: dict[str, tuple[list[Any], list[tuple[Any, ...]]]] = {}
         self.uploads: dict[str, tuple[dict[str, Any], io.BytesIO]] = {}
         self.forbidden: set[str] = set()
+        self.lost = 0  # answers to come that get lost, after what they answer was done
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}  # created, modified
         self._last = 0
         self._numbers = itertools.count()
@@ -110,7 +111,11 @@ class Server:
     def answer(self, method: str, path: str, asked: Mapping[str, str], body: Any) -> Any:
         """Answer a call; *path* is what follows `projects/<project>/`."""
         with self._lock:
-            return self._routed(method, path.split("/"), asked, body)
+            answer = self._routed(method, path.split("/"), asked, body)
+            if self.lost:
+                self.lost -= 1
+                raise Refusal(503, "backendError", "The service is unavailable")
+            return answer
 
     def _routed(  # noqa: PLR0911 - one for each call
         self, method: str, path: Sequence[str], asked: Mapping[str, str], body: Any

@@ -35,8 +35,8 @@ class Place(Protocol):
 
     warehouse: Any
 
-    def put(self, suffix: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Let the export's table that ends in *suffix* be *rows*."""
+    def put(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Let the export's tables that end in the keys have these rows."""
 
     def load(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Load a file of links or decisions."""
@@ -50,13 +50,16 @@ class Embedded:
         self._folder = folder
         self.warehouse = DuckWarehouse(folder, memory_limit="500MB", threads=1)
 
-    def put(self, suffix, rows):
-        file = self._folder / f"events_{suffix}.json"
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        load_ga4(self._folder / "raw", [file], memory_limit="500MB", threads=1)
+    def put(self, tables):
+        files = [
+            ndjson(self._folder / f"events_{suffix}.json", rows) for suffix, rows in tables.items()
+        ]
+        load_ga4(self._folder / "raw", files, memory_limit="500MB", threads=1)
 
     def load(self, table, rows):
-        load_rows(self._folder / "raw", table, [ndjson(self._folder, rows)], threads=1)
+        load_rows(
+            self._folder / "raw", table, [ndjson(self._folder / "rows.ndjson", rows)], threads=1
+        )
 
     def published(self):
         return DuckWarehouse(self._folder, memory_limit="500MB", threads=1, published=True)
@@ -80,16 +83,17 @@ class Cloud:
         }
         return BigQueryWarehouse(self.server.client(), **{**given, **more})
 
-    def put(self, suffix, rows):
-        file = ndjson(self._folder, rows)
+    def put(self, tables):
         types = "union_by_name=true, maximum_depth=-1, convert_strings_to_integers=true"
-        self.server.make_table(
-            "analytics_1", f"events_{suffix}", f"SELECT * FROM read_json('{file}', {types})"
-        )
+        for suffix, rows in tables.items():
+            name = f"events_{suffix}"
+            file = ndjson(self._folder / f"{name}.json", rows)
+            select = f"SELECT * FROM read_json('{file}', {types})"
+            self.server.make_table("analytics_1", name, select)
 
     def load(self, table, rows):
         raw = self._folder / "raw"
-        load_rows(raw, table, [ndjson(self._folder, rows)], threads=1)
+        load_rows(raw, table, [ndjson(self._folder / "rows.ndjson", rows)], threads=1)
         for file in (raw / table).iterdir():
             self.warehouse.load(table, file)
 
@@ -97,8 +101,7 @@ class Cloud:
         return self.open(published=True)
 
 
-def ndjson(folder, rows):
-    file = folder / "rows.ndjson"
+def ndjson(file, rows):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
 
@@ -239,13 +242,13 @@ def test_what_the_engine_refuses_is_the_ports_error(warehouse):
 
 def test_the_exports_tables_are_told_and_a_restated_day_is_another_version(place, warehouse):
     assert warehouse.export_tables() == []
-    place.put("20261030", [event("20261030", "c1")])
-    place.put("20261031", [event("20261031", "c1"), event("20261031", "c2")])
-    place.put("intraday_20261101", [event("20261101", "c1")])
+    place.put({"20261030": [event("20261030", "c1")]})
+    place.put({"20261031": [event("20261031", "c1"), event("20261031", "c2")]})
+    place.put({"intraday_20261101": [event("20261101", "c1")]})
     before = {table.suffix: table for table in warehouse.export_tables()}
     rows = {suffix: table.rows for suffix, table in before.items()}
     assert rows == {"20261030": 1, "20261031": 2, "intraday_20261101": 1}
-    place.put("20261031", [event("20261031", "c1"), event("20261031", "c3")])
+    place.put({"20261031": [event("20261031", "c1"), event("20261031", "c3")]})
     after = {table.suffix: table for table in warehouse.export_tables()}
     assert {suffix for suffix in rows if after[suffix] != before[suffix]} == {"20261031"}
 
@@ -272,8 +275,8 @@ def test_the_export_is_one_table_whatever_its_tables_lack(place, warehouse):
     for column in ("traffic_source", "geo"):
         lacking.pop(column)
     lacking["event_params"] = [{"key": "ga_session_id", "value": {"int_value": 5}}]
-    place.put("20261030", [whole])
-    place.put("intraday_20261031", [lacking])
+    place.put({"20261030": [whole]})
+    place.put({"intraday_20261031": [lacking]})
     warehouse.show_export(["20261030", "intraday_20261031"])
     assert warehouse.query(SHOWN, {}).rows() == [
         ("20261030", "c1", "s", "Yes", "google", "g", None, "Germany", 1, None),
@@ -283,7 +286,7 @@ def test_the_export_is_one_table_whatever_its_tables_lack(place, warehouse):
 
 def test_the_export_is_the_tables_that_were_named_last(place, warehouse):
     for day in ("20261030", "20261031"):
-        place.put(day, [event(day, "c1")])
+        place.put({day: [event(day, "c1")]})
     for day in ("20261030", "20261031"):
         warehouse.show_export([day])
         shown = warehouse.query("select e.table_suffix from export_event as e", {})
@@ -292,16 +295,15 @@ def test_the_export_is_the_tables_that_were_named_last(place, warehouse):
 
 @pytest.mark.parametrize("suffixes", [[], ["20261030", "20261029"]])
 def test_a_table_that_is_not_there_is_told(place, warehouse, suffixes):
-    place.put("20261030", [event("20261030", "c1")])
+    place.put({"20261030": [event("20261030", "c1")]})
     with pytest.raises(StatementError, match="20261029" if suffixes else "no table"):
         warehouse.show_export(suffixes)
 
 
 def test_days_are_cleaned_through_the_shown_export(place, warehouse):
     warehouse.run(statements()["00_tables"], {})
-    place.put(
-        "20261031", [event("20261031", "c1"), event("20261031", "c1"), event("20261031", "c2")]
-    )
+    rows = [event("20261031", client) for client in ("c1", "c1", "c2")]
+    place.put({"20261031": rows})
     warehouse.show_export(["20261031"])
     parameters = {
         "property": "p",
@@ -354,7 +356,6 @@ def test_readers_see_the_last_published_state_as_a_whole(place, warehouse):
 
 def test_as_many_tables_as_a_batch_has_are_shown_at_once(place, warehouse):
     days = [f"{date(2026, 8, 1) + timedelta(n):%Y%m%d}" for n in range(BATCH_DAYS)]
-    for day in days:
-        place.put(day, [event(day, "c1")])
+    place.put({day: [event(day, "c1")] for day in days})
     warehouse.show_export(days)
     assert warehouse.query("select count(*) as n from export_event", {}).item() == BATCH_DAYS

@@ -3,11 +3,12 @@
 -- inputs:  payload, published (what was delivered), identity_history
 -- params:  @full BOOL: every profile, changed or not
 -- output:  bucket INT64 0..9999, even over profiles: shards are ranges of it;
---          confirm BOOL: an earlier delivery of the profile was never confirmed
+--          confirm BOOL: an earlier delivery of the profile was never confirmed;
+--          with the payload of live ones, so that a shard reads nothing but its own rows
 -- A profile whose last delivery was never confirmed counts as changed. One that lost every consent
 -- keeps its document, emptied, so that its `consent` goes on saying no.
 create or replace table export_row
-partition by range_bucket(bucket, generate_array(0, 10000, 100))
+partition by range_bucket(bucket, generate_array(0, 10000, 10))
 as
 with changed as (
   select p.profile_id, p.payload_hash, 'live' as state, cast(null as string) as merged_into,
@@ -47,6 +48,8 @@ every as (
   select profile_id, payload_hash, state, merged_into, confirm from gone
 )
 select
-  mod(cast(concat('0x', substr(to_hex(sha256(profile_id)), 1, 15)) as int64), 10000) as bucket,
-  profile_id, payload_hash, state, merged_into, confirm
-from every
+  mod(cast(concat('0x', substr(to_hex(sha256(e.profile_id)), 1, 15)) as int64), 10000) as bucket,
+  e.profile_id, e.payload_hash, e.state, e.merged_into, e.confirm,
+  p.consent, p.identifiers, p.contact, p.ga4, p.ads
+from every as e
+left join payload as p on p.profile_id = e.profile_id

@@ -128,6 +128,14 @@ def refuse(*args, **kwargs):
     raise requests.ConnectionError("connection refused")
 
 
+def test_a_statement_whose_answer_got_lost_is_not_run_twice(server, warehouse):
+    warehouse.run("create or replace table t as select 1 as x", {})
+    server.lost = 1
+    assert warehouse.run("insert into t (x) values (2)", {}).affected == 1
+    assert server.lost == 0
+    assert warehouse.query("select count(*) as n from t", {}).item() == 2
+
+
 # --- loading --------------------------------------------------------------------------------------
 
 AT = datetime(2026, 10, 31, 8, tzinfo=UTC)
