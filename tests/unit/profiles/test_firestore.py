@@ -217,6 +217,13 @@ def test_what_is_written_already_is_read_and_not_written(opened, documents):
         assert faulty.writes == 700
 
 
+def test_a_first_load_that_is_held_back_writes_every_row(opened):
+    store = opened(ramp=True)
+    assert set(store.merge("profiles", rows_of(1, 300))) == {Outcome.WRITTEN}
+    assert store.count("profiles") == 300
+    store.close()
+
+
 def test_errors_without_end_are_told_and_the_rows_can_come_again(opened, documents):
     with Faulty(opened.address, whole=1.0) as faulty:
         store = through(faulty, opened)
