@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud import firestore
 from google.cloud.firestore_v1.types import write as messages
@@ -14,7 +14,6 @@ from cdp.domain.merge import Merge, Outcome
 from cdp.domain.payload import IDENTIFIER_TYPES
 from cdp.profiles import firestore_queries as queries
 from cdp.profiles import firestore_values as values
-from cdp.profiles.firestore_indexes import Indexes
 from cdp.profiles.firestore_merge import Merger
 from cdp.profiles.firestore_rpc import (
     REFUSED,
@@ -49,6 +48,9 @@ from cdp.profiles.port import (
     position,
 )
 
+if TYPE_CHECKING:  # who ingests has no list to check, and need not load the policy's machinery
+    from cdp.profiles.firestore_indexes import Indexes
+
 _WriteMessage: Final[Any] = messages.Write.pb()
 _VERSION: Final = re.compile(r"([0-9]{1,12})\.([0-9]{9})", re.ASCII)
 _READ_AT_ONCE: Final = 300
@@ -70,7 +72,7 @@ class FirestoreDocuments(DocumentStore):
         client: firestore.Client,
         *,
         threads: int = 8,
-        indexes: Indexes | None = None,
+        indexes: "Indexes | None" = None,
         ramp: int = 0,
         backoff: Backoff | None = None,
     ) -> None:

@@ -65,10 +65,19 @@ def _set(message: Any, plain: Any) -> None:
         message.array_value.SetInParent()
         for item in plain:
             _set(message.array_value.values.add(), item)
-    elif isinstance(plain, str):  # such as a StrEnum
-        message.string_value = str(plain)
     else:
-        raise TypeError(f"{kind.__name__} is not JSON")
+        _set(message, _plain(plain))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a class of its own, such as a StrEnum, as JSON writes it."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    bases: tuple[type[Any], ...] = (int, float, dict, list)
+    for base in bases:
+        if isinstance(value, base):
+            return base(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def body(fields: Mapping[str, Any]) -> dict[str, Any]:

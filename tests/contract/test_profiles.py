@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from collections.abc import Callable
+from enum import IntEnum
 
 import pytest
 
@@ -18,6 +19,10 @@ from cdp.profiles.port import (
     Where,
 )
 from tests.documents import ORDERS, FirestoreOpener, SqliteOpener, body, check_lists, ids, row, walk
+
+
+class Level(IntEnum):
+    HIGH = 2
 
 
 def without_index(adapter, reason):
@@ -57,7 +62,8 @@ def documents(opened):
 
 def test_a_document_reads_back_as_it_was_written(documents):
     value = {"a": [1, 2.5, None, True, {"ü.[0]`": "\x00"}], "b": {}, "c": -(2**63)}
-    documents.commit([Put("runs", "r 1.ü", value)])
+    documents.commit([Put("runs", "r 1.ü", {**value, "d": Outcome.WRITTEN, "e": Level.HIGH})])
+    value |= {"d": "written", "e": 2}
     assert documents.get("runs", "r 1.ü").body == value
     assert documents.get("runs", "r2") is None
     assert documents.get("profiles", "r 1.ü") is None

@@ -34,7 +34,8 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     for page in [
         DOCS / "README.md",
         *(DOCS / "docs").rglob("*.md"),
-        *(DOCS / "bench").rglob("*.md"),
+        DOCS / "bench" / "README.md",
+        *(DOCS / "bench").glob("*/README.md"),
     ]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:

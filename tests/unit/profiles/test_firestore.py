@@ -211,10 +211,17 @@ def test_what_is_written_already_is_read_and_not_written(opened, documents):
         store = through(faulty, opened)
         store.merge("profiles", rows_of(1, 700))
         assert faulty.writes == 700
-        assert faulty.calls["BatchGetDocuments"] == 2  # a sample of each call's rows
+        assert faulty.calls["BatchGetDocuments"] == 3  # a sample of each call's rows
         store.merge("profiles", rows_of(1, 700))
         store.close()
         assert faulty.writes == 700
+
+
+def test_a_first_load_that_is_held_back_writes_every_row(opened):
+    store = opened(ramp=True)
+    assert set(store.merge("profiles", rows_of(1, 300))) == {Outcome.WRITTEN}
+    assert store.count("profiles") == 300
+    store.close()
 
 
 def test_errors_without_end_are_told_and_the_rows_can_come_again(opened, documents):
@@ -307,6 +314,8 @@ def test_a_row_over_the_limit_is_told_among_others_that_are_written(documents):
     assert outcomes == [Outcome.WRITTEN] * 4 + [Outcome.TOO_LARGE] + [Outcome.WRITTEN] * 7
     assert documents.get("profiles", "p5") is None
     assert documents.count("profiles") == 11
+    huge = row("p6", set={"contact": {"email": "x" * 6_000_000}})
+    assert documents.merge("profiles", [row("p7"), huge]) == ["written", "too_large"]
     again = row("q1", seq=2, hash="h2", set={"ads": {"last_gclid": "z" * 200_000}})
     assert documents.merge("profiles", [again, row("p0", seq=2)]) == ["too_large", "written"]
     assert body(documents, "q1")["sync"]["seq"] == 1

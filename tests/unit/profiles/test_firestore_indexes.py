@@ -129,7 +129,8 @@ def test_every_list_of_the_customer_explorer_is_served_or_refused_in_words():
         else:
             served += 1
             assert MODEL.serves(PROFILES, where, paths, descending), filters
-    assert served > refused / 2 > 0
+    assert served > 1000
+    assert refused
 
 
 def test_what_is_counted_is_served_or_refused_in_words():
