@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cdp.executions.cloud import CloudExecutions
     from cdp.objects.cloud_storage import CloudStorageObjects
     from cdp.profiles.firestore import FirestoreDocuments
+    from cdp.profiles.firestore_indexes import Indexes
     from cdp.queue.port import Refused
     from cdp.queue.pubsub import PubSubQueue
     from cdp.steps import Steps
@@ -49,7 +50,12 @@ class Cloud(Platform):
         settings = self.settings
         with _signed_in():
             client = firestore.Client(settings.needed("project"), database=settings.database)
-        return FirestoreDocuments(client, ramp=settings.ramp)
+        return FirestoreDocuments(client, ramp=settings.ramp, indexes=self._indexes)
+
+    def _indexes(self) -> "Indexes":
+        from cdp.profiles.firestore_indexes import Indexes  # noqa: PLC0415
+
+        return Indexes(self.policy)
 
     @cached_property
     def objects(self) -> "CloudStorageObjects":

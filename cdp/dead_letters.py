@@ -43,6 +43,7 @@ class DocumentDeadLetters(DeadLetters):
         """
         body = {
             "topic": topic,
+            "run_id": str(data.get("run_id", "")),
             # As text: a message may hold what a document may not, such as a list in a list.
             "data": json.dumps(data, allow_nan=False),
             "attempts": attempts,
@@ -52,13 +53,14 @@ class DocumentDeadLetters(DeadLetters):
         with suppress(AlreadyExists):
             self._documents.commit([Create(_COLLECTION, id, body)])
 
-    def dead(self, topic: str) -> list[Dead]:
+    def dead(self, topic: str, run_id: str | None = None) -> list[Dead]:
+        where = [Where("topic", "==", topic)]
+        if run_id is not None:
+            where.append(Where("run_id", "==", run_id))
         found: list[Dead] = []
         after = None
         while True:
-            page = self._documents.page(
-                _COLLECTION, where=[Where("topic", "==", topic)], after=after, limit=_AT_ONCE
-            )
+            page = self._documents.page(_COLLECTION, where=where, after=after, limit=_AT_ONCE)
             for document in page.documents:
                 body = document.body
                 data = json.loads(body["data"])

@@ -485,8 +485,7 @@ class Steps:
         """Return the shards of the run that were given up, with the reason."""
         return {
             message.data["shard"]: message.reason
-            for message in self._dead_letters.dead(self._topic)
-            if message.data.get("run_id") == run_id
+            for message in self._dead_letters.dead(self._topic, run_id)
         }
 
 

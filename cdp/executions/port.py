@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, Unavailable
 
 
 class ExecutionNotFound(CdpError):  # noqa: N818 - reads as the sentence it is
@@ -25,7 +25,7 @@ class ExecutionsExhausted(CdpError):  # noqa: N818
     """A quota is used up; says which."""
 
 
-class ExecutionsUnavailable(CdpError):  # noqa: N818
+class ExecutionsUnavailable(Unavailable):
     """Who runs executions gives no answer that is of use; nothing is known of what was asked."""
 
 

@@ -2,8 +2,9 @@
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud import firestore
@@ -62,7 +63,8 @@ class FirestoreDocuments(DocumentStore):
     Args:
         client: of the database; it stays its maker's to close.
         threads: calls at once, of a merge or of a search.
-        indexes: those that the database has; without them Firestore itself says what it lacks.
+        indexes: returns those that the database has, when the first list is asked for; without
+            them Firestore itself says what it lacks.
         ramp: writes a second that the first load of a collection begins with; 0 for no bound.
         backoff: how calls are tried again.
     """
@@ -72,13 +74,13 @@ class FirestoreDocuments(DocumentStore):
         client: firestore.Client,
         *,
         threads: int = 8,
-        indexes: "Indexes | None" = None,
+        indexes: "Callable[[], Indexes] | None" = None,
         ramp: int = 0,
         backoff: Backoff | None = None,
     ) -> None:
         self._rpc = Rpc(client, backoff or Backoff())
         self._merger = Merger(self._rpc, Ramp(ramp) if ramp else None)
-        self._indexes = indexes
+        self._indexes = cache(indexes) if indexes else None
         self._size = threads
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
@@ -190,7 +192,7 @@ class FirestoreDocuments(DocumentStore):
                 "order by a value, or leave the range out"
             )
         if self._indexes:
-            self._indexes.check(collection, where, (paths, descending))
+            self._indexes().check(collection, where, (paths, descending))
         # Among documents of one value, by id: and ids go one way only.
         query = queries.page(
             collection,
@@ -213,7 +215,7 @@ class FirestoreDocuments(DocumentStore):
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
         paths, descending = (
-            self._indexes.counting(collection, where) if self._indexes else ((), False)
+            self._indexes().counting(collection, where) if self._indexes else ((), False)
         )
         request = AggregationRequest(parent=self._rpc.parent)
         request.structured_aggregation_query.structured_query.CopyFrom(

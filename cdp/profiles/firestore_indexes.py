@@ -46,10 +46,15 @@ _CHECKED: Final = (
 """Fields that the consent report looks for where their purpose is not granted."""
 
 _SELDOM: Final = "sync.state"  # filtered by with one order only
-_UNLISTED: Final = ("counters", "dead_letters", "leases", "meta", "receipts", "reports", "runs",
-                    "sign_in_attempts")  # fmt: skip
+_UNLISTED: Final = ("counters", "leases", "meta", "reports", "runs", "sign_in_attempts")
 """Collections that are read by id only."""
-_UNASKED: Final = {"audit": ("details", "outcome", "reason", "target")}
+_UNASKED: Final = {
+    "audit": ("details", "outcome", "reason", "target"),
+    "dead_letters": ("at", "attempts", "data", "reason"),
+    "receipts": (
+        *("at", "attempt", "rejected", "rows", "seconds", "shard", "stale", "unchanged", "written"),
+    ),
+}
 
 Order = tuple[tuple[str, ...], bool]
 

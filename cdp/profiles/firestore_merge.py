@@ -21,6 +21,7 @@ from cdp.profiles.firestore_rpc import (
     BatchGetRequest,
     BatchWriteRequest,
     FirestoreError,
+    FirestoreUnavailable,
     Ramp,
     Rpc,
 )
@@ -96,8 +97,8 @@ class Merger:
     def _given_up(self, answers: Collection[Code]) -> FirestoreError:
         for code in answers:
             if code in TRANSIENT:
-                return FirestoreError(str(self._rpc.failure(code)))
-        return FirestoreError(
+                return FirestoreUnavailable(str(self._rpc.failure(code)))
+        return FirestoreUnavailable(
             "others changed the same documents again and again; deliver the shard again later"
         )
 

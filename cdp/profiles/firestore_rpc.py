@@ -13,7 +13,7 @@ from google.cloud import firestore
 from google.cloud.firestore_v1.types import firestore as messages
 from grpc import StatusCode as Code
 
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, Unavailable
 from cdp.profiles.port import InvalidQuery
 
 SECONDS: Final = 60.0  # for the answer to one call
@@ -38,6 +38,10 @@ AggregationRequest: Final[Any] = messages.RunAggregationQueryRequest.pb()
 
 class FirestoreError(CdpError):
     """Firestore refused, or did not answer; the message says what to do."""
+
+
+class FirestoreUnavailable(FirestoreError, Unavailable):
+    """Firestore did not answer, or is over its quota, although it was asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,8 @@ class Rpc:
             Code.RESOURCE_EXHAUSTED: "is over its quota: wait, or raise the quota of the project",
         }
         fix = fixes.get(code, "did not answer; try again")
-        return FirestoreError(f"Firestore of project {project} {fix} ({code.name})")
+        kind = FirestoreUnavailable if code in TRANSIENT else FirestoreError
+        return kind(f"Firestore of project {project} {fix} ({code.name})")
 
 
 REFUSED: Final = frozenset({Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.NOT_FOUND})

@@ -93,11 +93,12 @@ class LocalQueue(Queue, DeadLetters):
         with self._file.reading() as db:
             return int(db.execute(query, (topic,)).fetchone()[0])
 
-    def dead(self, topic: str) -> list[Dead]:
+    def dead(self, topic: str, run_id: str | None = None) -> list[Dead]:
         query = """select id, data, attempts, reason, dead_at from message
-            where topic = ? and dead_at is not null order by seq"""
+            where topic = ? and dead_at is not null
+            and (? is null or json_extract(data, '$.run_id') = ?) order by seq"""
         with self._file.reading() as db:
-            rows = db.execute(query, (topic,)).fetchall()
+            rows = db.execute(query, (topic, run_id, run_id)).fetchall()
         return [Dead(row[0], json.loads(row[1]), *row[2:]) for row in rows]
 
     def lease(self, holder: str) -> Leased | None:

@@ -45,8 +45,8 @@ class Queue(Protocol):
 class DeadLetters(Protocol):
     """The messages that are delivered no more."""
 
-    def dead(self, topic: str) -> list[Dead]:
-        """Return those of one topic, oldest first."""
+    def dead(self, topic: str, run_id: str | None = None) -> list[Dead]:
+        """Return those of one topic, perhaps only those whose data names this run, oldest first."""
 
 
 def encode(message: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from cdp.domain.days import ExportTable, parse_suffix
-from cdp.domain.errors import CdpError
-from cdp.warehouse.bigquery_values import named, naive, parameter
+from cdp.domain.errors import CdpError, Unavailable
+from cdp.warehouse.bigquery_values import naive, named, parameter
 from cdp.warehouse.export_view import export_view
 from cdp.warehouse.port import Job, StatementError, Value
 from cdp.warehouse.statements import statements
@@ -281,7 +281,7 @@ class BigQueryWarehouse:
                 f"took more than {self._timeout:g} seconds — in: {what[:400]}"
             ) from error
         except (GoogleAuthError, exceptions.RetryError, requests.RequestException) as error:
-            raise CdpError(
+            raise Unavailable(
                 f"BigQuery cannot be reached: {error}; see `gcloud auth application-default login`"
             ) from error
 

@@ -254,7 +254,7 @@ def test_other_purposes_have_their_own_indexes(tmp_path):
 
 def test_the_explorer_shows_the_same_as_of_the_embedded_store(firestore_emulator, tmp_path):
     stores = [
-        FirestoreOpener(firestore_emulator)(indexes=INDEXES),
+        FirestoreOpener(firestore_emulator)(indexes=lambda: INDEXES),
         SqliteOpener(str(tmp_path / "documents.sqlite"))(),
     ]
     people = [
