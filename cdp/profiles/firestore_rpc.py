@@ -40,7 +40,7 @@ class FirestoreError(CdpError):
     """Firestore refused, or did not answer; the message says what to do."""
 
 
-class FirestoreUnavailable(FirestoreError, Unavailable):
+class FirestoreUnavailable(FirestoreError, Unavailable):  # noqa: N818
     """Firestore did not answer, or is over its quota, although it was asked again."""
 
 
