@@ -21,7 +21,7 @@ from google.cloud import bigquery
 
 from cdp.domain.days import ExportTable, parse_suffix
 from cdp.domain.errors import CdpError
-from cdp.warehouse.bigquery_values import named, naive, parameter
+from cdp.warehouse.bigquery_values import naive, named, parameter
 from cdp.warehouse.export_view import export_view
 from cdp.warehouse.port import Job, StatementError, Value
 from cdp.warehouse.statements import statements
