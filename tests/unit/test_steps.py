@@ -20,7 +20,7 @@ from cdp.queue.local import LocalQueue
 from cdp.runs import LeaseLost, Runs
 from cdp.steps import TOPIC, Limits, Steps, policy_parameters
 from cdp.warehouse.duckdb import DuckWarehouse
-from cdp.warehouse.rest import parameter_values
+from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
 
 NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -120,6 +120,13 @@ def test_a_run_without_the_lease_is_stopped_at_its_next_step(at: SimpleNamespace
 def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
     with pytest.raises(CdpError, match="since is 'yesterday'; write a day as YYYY-MM-DD"):
         at.steps.call("plan", "r1", {"since": "yesterday"})
+
+
+def test_the_export_is_shown_by_the_suffixes_of_a_batch(at: SimpleNamespace) -> None:
+    """The warehouse is asked for these very tables, of which this one has none."""
+    body = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}
+    with pytest.raises(CdpError, match="ends in 20261030, intraday_20261031; refresh again"):
+        at.steps.call("show_export", "r1", body)
 
 
 def test_rows_that_got_lost_on_export_stop_the_run(at: SimpleNamespace) -> None:
