@@ -61,7 +61,9 @@ def pages(admin: bool) -> dict[str, list[st.Page]]:
 if app.takes_pages_for_itself():
     st.navigation(pages(admin=False), position="hidden")  # ends that, from the next run on
     st.rerun()
-user = auth.sign_in()
+user = None
+with frame.told():
+    user = auth.sign_in()
 page = st.navigation(
     pages(admin=bool(user and user.is_admin)), position="sidebar" if user else "hidden"
 )
@@ -69,4 +71,5 @@ if user is None:
     st.stop()
 frame.sidebar(user.name, user.role.value, auth.sign_out_button)
 auth.routed()
-page.run()
+with frame.told():
+    page.run()

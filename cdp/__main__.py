@@ -298,8 +298,8 @@ def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_js
 
 def _tell_partial(outcome: Mapping[str, Any]) -> None:
     told = (
-        f" {outcome['rejected']:,} rows rejected (see objects/runs/{outcome['run_id']}/rejected/), "
-        f"{outcome['undelivered']:,} not delivered. The next refresh tries them again."
+        f" {outcome['rejected']:,} rows rejected (see runs/{outcome['run_id']}/rejected/ among the "
+        f"objects), {outcome['undelivered']:,} not delivered. The next refresh tries them again."
     )
     out.print()
     out.print(Text("Only partly delivered:", style="red") + Text(told))
@@ -347,7 +347,7 @@ def _embedded(platform: Platform) -> "Embedded":
     from cdp.embedded import Embedded  # noqa: PLC0415
 
     if not isinstance(platform, Embedded):
-        raise CdpError("this is for the embedded deployment only; unset CDP_DEPLOYMENT")
+        raise CdpError("this works in the embedded deployment only; set CDP_DEPLOYMENT=embedded")
     return platform
 
 
@@ -368,7 +368,7 @@ def cancel(platform: Platform, run_id: str) -> None:
     while not (execution := platform.executions.get(run_id)).state.ended:
         if time.monotonic() > deadline:
             raise CdpError(f"run {run_id} was asked to stop and has not yet; look again later")
-        time.sleep(0.1)
+        time.sleep(min(platform.poll_seconds, 1.0))
     out.print(f"Run {run_id} is {execution.state.value.lower()}.")
 
 

@@ -117,12 +117,12 @@ def act(action: Callable[..., Any], *args: Any, done: str = "", **more: Any) -> 
     No page's guard runs before a callback: a session that is over acts no more, and the action
     reads the role itself. How it went is shown by the page's head.
     """
-    user = current_user()
-    if user is None:
-        if username := st.session_state.get(_USERNAME):
-            platform().governance.session_over(username)
-        return
     try:
+        user = current_user()
+        if user is None:
+            if username := st.session_state.get(_USERNAME):
+                platform().governance.session_over(username)
+            return
         action(user.username, *args, **more)
     except CdpError as error:
         st.session_state[FLASH] = ("error", str(error))

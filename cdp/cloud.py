@@ -8,7 +8,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _VERSION_SECONDS: Final = 10
+_NEEDED: Final = ("project", "bucket", "export_dataset")
 
 
 class Cloud(Platform):
@@ -38,6 +40,7 @@ class Cloud(Platform):
     # Longer than any statement, or wait for receipts; a run that died is told by its execution.
     lease_seconds = 6 * 3600
     poll_seconds = 5.0
+    first_load = "Google fills the export the day after GA4 is linked to BigQuery"
 
     _version: tuple[str | None, float] = (None, 0.0)
 
@@ -143,17 +146,16 @@ class Cloud(Platform):
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
             )
-            for file in sorted(Path(folder, table).glob("*.parquet")):
-                warehouse.load(table, file)
-        return loaded
+            files = sorted(Path(folder, table).glob("*.parquet"))
+            new = {file.name for file in files if warehouse.load(table, file)}
+        return [replace(one, unchanged=one.unchanged or one.stored not in new) for one in loaded]
 
     def problems(self) -> list[str]:
-        def secrets() -> None:
-            _ = self.salt, self.cookie_key
-
-        found = []
+        # Not the secrets: they are the services', and whoever follows a refresh has neither.
+        needed = [partial(self.settings.needed, name) for name in _NEEDED]
+        found: list[str] = []
         for check in (
-            secrets,
+            *needed,
             lambda: self.documents.get("meta", "store"),
             lambda: self.objects.list("release/"),
             self._exported,

@@ -36,6 +36,8 @@ class Platform(ABC):
     lease_seconds: ClassVar[int]
     poll_seconds: ClassVar[float]
     """How often whoever follows a run may ask for news."""
+    first_load: ClassVar[str]
+    """What comes before the first refresh, as the beginning of a sentence."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -41,6 +41,7 @@ class Embedded(Platform):
 
     lease_seconds = 60
     poll_seconds = 0.05
+    first_load = "Load an export with `python -m cdp load ga4 PATH`"
 
     @cached_property
     def documents(self) -> SqliteDocuments:

@@ -121,10 +121,12 @@ class Settings(BaseSettings):
         description="Writes/s of each process when a first load begins, +50 % every 5 min (gcp).",
     )
     salt: SecretStr | None = Field(
-        default=None, description="Secret that profile ids are made with (gcp); never change it."
+        default=None,
+        min_length=1,
+        description="Secret that profile ids are made with (gcp); never change it.",
     )
     cookie_key: SecretStr | None = Field(
-        default=None, description="Secret that signs the console's cookies (gcp)."
+        default=None, min_length=1, description="Secret that signs the console's cookies (gcp)."
     )
 
     @field_validator("timezone")
@@ -209,5 +211,7 @@ _TAKES: Final[Mapping[str, str]] = {
     "database": "set it to the database's name, or unset it for (default)",
     "topic": "set it to the topic's name without projects/…/topics/",
     "workflow": "set it to lower-case letters, digits and -",
+    "salt": "set it to the secret, or unset it",
+    "cookie_key": "set it to the secret, or unset it",
     "memory_limit": "set it to a number and MB or GB, such as 512MB or 1.5GB",
 }

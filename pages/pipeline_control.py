@@ -21,7 +21,8 @@ busy = newest is not None and newest.active
 def start() -> None:
     """Ask for the parameters; what the dialog shows is checked again when it acts."""
     auth.require(Role.ADMIN)
-    ui.ask_start(platform.executions, partial(auth.act, platform.governance.start_refresh))
+    with frame.told():
+        ui.ask_start(platform.executions, partial(auth.act, platform.governance.start_refresh))
 
 
 @st.dialog("Cancel this run?", icon=":material/stop_circle:")
@@ -34,12 +35,13 @@ def cancel(run_id: str) -> None:
 @st.fragment(run_every=max(platform.poll_seconds, 1.0) if busy else None)
 def live(run_id: str, state: str) -> None:
     """Follow the run; when its state changes, the whole page is drawn anew."""
-    auth.require()
-    run = insight.one(platform.executions, run_id)
-    if run.state != state:
-        st.rerun()
-    with frame.card("Running now", f"Run {run.id}, started by {words.plain(run.by)}"):
-        ui.progress(run, ui.phases(platform.executions, run.id))
+    with frame.told():
+        auth.require()
+        run = insight.one(platform.executions, run_id)
+        if run.state != state:
+            st.rerun()
+        with frame.card("Running now", f"Run {run.id}, started by {words.plain(run.by)}"):
+            ui.progress(run, ui.phases(platform.executions, run.id))
 
 
 with frame.head(
@@ -61,7 +63,7 @@ with frame.head(
 if not user.is_admin:
     st.caption(":material/info: You see every run; starting and cancelling needs the role admin.")
 if newest is None:
-    frame.nothing("No run yet. Load an export (`python -m cdp load ga4`), then start a refresh.")
+    frame.nothing(f"No run yet. {platform.first_load}, then start a refresh.")
 elif busy:
     live(newest.id, newest.state)
 if history:

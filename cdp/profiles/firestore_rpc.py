@@ -208,6 +208,11 @@ class Rpc:
                 "Firestore has no index for this list: deploy firestore.indexes.json, and wait "
                 "until its indexes are built"
             )
+        if "metadata from plugin" in details:  # what gRPC says where google-auth gets no token
+            return FirestoreUnavailable(
+                "Google Cloud gives out no token: run `gcloud auth application-default login` if "
+                "the sign-in is over, or try again"
+            )
         return self.failure(code)
 
     def failure(self, code: Code) -> CdpError:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from cdp.domain.errors import CdpError
 from cdp.ui import charts
+from cdp.ui.app import platform
 from cdp.ui.words import plain
 
 Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
@@ -136,8 +137,7 @@ def still_signed_in(actor: Callable[[], str]) -> None:
 def not_refreshed() -> None:
     """Say that no refresh has settled yet, and what to do."""
     nothing(
-        "Nothing was refreshed yet. Load an export with `python -m cdp load ga4 PATH`, then start "
-        "a refresh.",
+        f"Nothing was refreshed yet. {platform().first_load}, then start a refresh.",
         "database",
     )
     with st.container(horizontal=True, horizontal_alignment="center"):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from cdp.executions.port import Executions
+from cdp.executions.port import Executions, Step
 from cdp.follow import PHASES, Follower, Phase
 from cdp.insight.runs import REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
@@ -242,20 +242,31 @@ def details(
             (st.error if run.state == "failed" else st.info)(words.plain(said))
         steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
         with steps:
-            gantt(phases(executions, run.id), key="gantt")
-            _exceptions(executions, run)
+            began, failed = (_trace if run.active else _ended)(executions, run.id)
+            gantt(began, key="gantt")
+            _exceptions(failed)
         with shards:
             _receipts(receipts(documents, objects, run.id))
         with rejected:
             _rejects(rejects(objects, run.id), run)
 
 
-def _exceptions(executions: Executions, run: Run) -> None:
+def _trace(_executions: Executions, run_id: str) -> tuple[list[Phase], list[Step]]:
+    """Return the phases that a run began, and the steps that failed or were tried again."""
+    follower = Follower(_executions, run_id)
+    failed = [step for step in follower.news() if step.exception]
+    return follower.phases(), failed
+
+
+# A long trace comes in many pages, and changes no more.
+_ended = st.cache_data(ttl="10m", max_entries=50, show_spinner=False)(_trace)
+
+
+def _exceptions(failed: Sequence[Step]) -> None:
     """Show what was tried again, and what failed."""
     tried = [
         {"Step": f"{s.routine}.{s.step}", "Attempt": s.attempt, "What happened": s.exception}
-        for s in executions.steps(run.id)
-        if s.exception
+        for s in failed
     ]
     if tried:
         st.caption("Steps that failed or were tried again")

@@ -18,6 +18,7 @@ import requests
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from cdp.domain.days import ExportTable, parse_suffix
 from cdp.domain.errors import CdpError, Unavailable
@@ -28,6 +29,9 @@ from cdp.warehouse.statements import statements
 
 RAW: Final = ("raw_link", "raw_decision")
 _CALL_SECONDS: Final = 60
+_SOON: Final = DEFAULT_RETRY.with_timeout(
+    30
+)  # pages wait for it, and the library would ten minutes
 _READ_AT_ONCE: Final = 8  # tables of the export whose columns are asked for
 
 
@@ -235,7 +239,8 @@ class BigQueryWarehouse:
 
     def _pointer(self) -> dict[str, str]:
         with self._explained("published"):
-            labels: dict[str, str] = self._client.get_dataset(self._work).labels
+            dataset = self._client.get_dataset(self._work, retry=_SOON, timeout=_CALL_SECONDS)
+            labels: dict[str, str] = dataset.labels
             return labels
 
     def _side(self, side: str) -> bigquery.DatasetReference:

@@ -87,6 +87,7 @@ class LoadedRows:
     path: Path
     rows: int
     unchanged: bool
+    stored: str  # the name of its file in the raw table, made from its content
 
 
 def load_rows(
@@ -121,7 +122,7 @@ def load_rows(
                 unchanged = (folder / name).exists() or scratch / name in written
                 rows = _write(db, source, columns, scratch / name)
                 written.add(scratch / name)
-                told.append(LoadedRows(source.path, rows, unchanged))
+                told.append(LoadedRows(source.path, rows, unchanged, name))
         for file in sorted(written):
             move(file, folder / file.name)
         sync(folder)

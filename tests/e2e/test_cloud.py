@@ -1,5 +1,6 @@
 """The refresh on Google Cloud's emulators ends in the profiles that the embedded one makes."""
 
+import itertools
 import os
 import signal
 import time
@@ -14,10 +15,11 @@ from streamlit.testing.v1 import AppTest
 
 from cdp.domain.access import Role
 from cdp.executions.port import State
+from cdp.insight.customers import Order, export, from_query, orders, total
 from cdp.profiles.port import PROFILES, Put
 from tests.cloud.project import Project, project
 from tests.e2e.support import Cdp
-from tests.pages.support import Served, fill, inside, tour, visit
+from tests.pages.support import Served, fill, go, inside, said, table, tour, visit
 from tests.people import PASSWORD, add
 from tests.waiting import wait
 
@@ -111,13 +113,21 @@ def test_pages_read_what_was_published(both: Both) -> None:
         assert there.body.keys() == here.body.keys()
 
 
-def test_the_console_shows_every_page(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def console(both: Both, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The console on the cloud project, an admin signed in."""
     monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Served)
     st.cache_resource.clear()
     st.cache_data.clear()
-    add(both.cloud.platform.documents, "ada", Role.ADMIN)
+    if both.cloud.platform.accounts.get("ada") is None:
+        add(both.cloud.platform.documents, "ada", Role.ADMIN)
     at = fill(visit(), "ada", PASSWORD)
     assert inside(at)
+    yield at
+    st.cache_resource.clear()
+
+
+def test_the_console_shows_every_page(both: Both, console: AppTest) -> None:
     most = sorted(
         both.cloud.documents().items(),
         key=lambda held: -held[1].get("identifiers", {}).get("count", 0),
@@ -128,9 +138,99 @@ def test_the_console_shows_every_page(both: Both, monkeypatch: pytest.MonkeyPatc
         seen.append(at)
         assert [error.value for error in at.error] == []
 
-    tour(at, most[0][0], most[-1][0], more=look)
+    tour(console, most[0][0], most[-1][0], more=look)
     assert len(seen) > 20
-    st.cache_resource.clear()
+
+
+RANGES = {"seen": "2026-01-01..", "revenue": "0-", "sessions": "1-", "stitched": "yes"}
+NAMES = ("Last seen", "Revenue", "Sessions", "Stitched")
+
+
+def test_lists_without_an_index_come_in_another_order_and_say_so(
+    both: Both, console: AppTest
+) -> None:
+    chosen = [c for n in (1, 2) for c in itertools.combinations(RANGES, n)]
+    others = 0
+    for names, order in itertools.product(chosen, Order):
+        at = go(console, "customer_explorer", order=order, **{n: RANGES[n] for n in names})
+        listed = table(at, "Profile", "Customer")
+        assert listed or "Nobody meets all of these filters" in said(at)
+        assert [error.value for error in at.error] == []
+        if order is Order.ID:
+            assert at.info
+        for told in at.info:
+            others += 1
+            assert "cannot be ordered by" in told.value
+            assert any(name in told.value for name in NAMES)
+            assert "ga4" not in told.value
+        assert all(at.query_params[name] == RANGES[name] for name in names)
+    assert 20 < others < 60
+
+
+def test_a_list_that_no_order_serves_names_its_filters(console: AppTest) -> None:
+    for names in itertools.combinations(RANGES, 3):
+        at = go(console, "customer_explorer", **{name: RANGES[name] for name in names})
+        (told,) = [error.value for error in at.error]
+        assert "cannot filter one list together; take one of them away" in told
+        assert sum(f"“{name}”" in told for name in NAMES) == 3
+        keys = {button.key for button in at.button}
+        assert {f"remove_{name}" for name in names} <= keys
+        assert "export" not in keys
+        at.button(key=f"remove_{names[2]}").click().run()
+        assert not at.exception
+        assert not at.error
+        assert "export" in {button.key for button in at.button}
+
+
+def test_a_list_in_another_order_is_exported_in_that_order(both: Both) -> None:
+    documents, policy = both.cloud.platform.documents, both.cloud.platform.policy
+    for names in itertools.combinations(RANGES, 2):
+        filters = from_query({name: RANGES[name] for name in names}, policy)
+        first = orders(documents, filters)[0]
+        rows = "".join(export(documents, filters, first, 1000, ())).splitlines()
+        assert len(rows) == 1 + total(documents, filters, first)
+
+
+def test_commands_say_what_they_did_or_why_not(both: Both, tmp_path: Path) -> None:
+    cdp = Cdp(both.cloud.folder / "workflows", {})
+    links = tmp_path / "links.csv"
+    links.write_text(
+        "a_type,a_value,b_type,b_value,at,source\n"
+        "user_id,no.1,client_id,no.2,2026-10-01T00:00:00Z,crm\n"
+    )
+    (some, *_) = both.cloud.documents()
+    for words, code, told in (
+        ("doctor", 0, "all there"),
+        ("runs", 0, "succeeded"),
+        ("stats", 0, "documents"),
+        (f"profile {some}", 0, some),
+        ("profile nobody@example.com", 1, "no profile has the identifier"),
+        (f"load links {links}", 0, "1 rows\n"),
+        (f"load links {links}", 0, "1 rows, as before\n"),
+        (f"load ga4 {links}", 1, "GA4 exports into BigQuery by itself"),
+        ("release", 0, "release/"),
+        ("cancel nothing", 1, "no run nothing"),
+        ("demo", 1, "CDP_DEPLOYMENT=embedded"),
+        ("execute nothing --lock 3", 1, "CDP_DEPLOYMENT=embedded"),
+    ):
+        answer = cdp.run(*words.split(), code=code)
+        assert told in answer
+        assert "Traceback" not in answer
+        for secret in (both.embedded.platform.salt, "c" * 64):
+            assert secret not in answer
+    assert "may sign in" in cdp.run(
+        "user", "add", "max", "--role", "marketer", "--password-stdin", typed=f"{PASSWORD}\n"
+    )
+
+
+def test_the_doctor_tells_everything_that_is_missing_with_its_fix(both: Both) -> None:
+    cdp = Cdp(both.cloud.folder / "workflows", {})
+    wrong = {"CDP_BUCKET": "not-there", "CDP_WORKFLOW": "not-there", "CDP_EXPORT_DATASET": "gone"}
+    told = cdp.run("doctor", code=1, **wrong)
+    assert "Traceback" not in told
+    assert "there is no bucket gs://not-there; create it, or set CDP_BUCKET" in told
+    assert "gcloud workflows deploy not-there" in told
+    assert "set CDP_DATASET, CDP_EXPORT_DATASET" in told
 
 
 def test_after_a_kill_the_next_refresh_frees_the_lease_and_does_the_rest(both: Both) -> None:
