@@ -23,6 +23,7 @@ from cdp.domain.payload import timestamp
 from cdp.governance import permits
 from cdp.ui.app import platform
 from cdp.ui.frame import FLASH
+from cdp.ui.words import plain
 
 COOKIE: Final = "cdp_session"
 LASTS: Final = timedelta(days=7)
@@ -77,7 +78,11 @@ def require(role: Role = Role.MARKETER) -> User:
     without their page, and begin with it, too.
     """
     at_home = st.session_state.get(_ROUTED)
-    user = current_user() if at_home else None
+    try:
+        user = current_user() if at_home else None
+    except CdpError as error:  # nobody can tell
+        st.error(plain(error), icon=":material/error:")
+        st.stop()
     if user is None:
         # The session ended while the page was open; Home.py draws the form. A fragment's clock may
         # cut that short and find a session that was emptied already.

@@ -6,7 +6,7 @@ Google's libraries find the credentials, and the emulators, by their own environ
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -152,15 +152,15 @@ class Cloud(Platform):
 
     def problems(self) -> list[str]:
         # Not the secrets: they are the services', and whoever follows a refresh has neither.
-        needed = [partial(self.settings.needed, name) for name in _NEEDED]
-        found: list[str] = []
-        for check in (
-            *needed,
+        checks: list[Callable[[], object]] = [
+            *(partial(self.settings.needed, name) for name in _NEEDED),
             lambda: self.documents.get("meta", "store"),
             lambda: self.objects.list("release/"),
             self._exported,
             lambda: self.executions.list(limit=1),
-        ):
+        ]
+        found: list[str] = []
+        for check in checks:
             try:
                 check()
             except CdpError as error:

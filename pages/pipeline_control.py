@@ -35,8 +35,8 @@ def cancel(run_id: str) -> None:
 @st.fragment(run_every=max(platform.poll_seconds, 1.0) if busy else None)
 def live(run_id: str, state: str) -> None:
     """Follow the run; when its state changes, the whole page is drawn anew."""
+    auth.require()
     with frame.told():
-        auth.require()
         run = insight.one(platform.executions, run_id)
         if run.state != state:
             st.rerun()
