@@ -1,0 +1,266 @@
+"""Whatever goes wrong between Pub/Sub and Firestore, no row is lost, and none is written twice.
+
+Real messages reach the deployed `ingest` function on emulators; each test counts documents and
+receipts afterwards.
+"""
+
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc import StatusCode as Code
+
+from cdp.executions.port import State
+from cdp.profiles.port import PROFILES, Document, Put
+from cdp.queue.port import Dead
+from tests.cloud.front import Front
+from tests.cloud.project import Function, Project, project
+from tests.e2e.support import Cdp, event
+from tests.faulty import BURSTS, Faulty
+from tests.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("emulators")
+
+PATIENCE = 120
+PEOPLE = 30
+THEIRS = {"crm": {"tier": "gold", "a.b": None}, "ga4": {"theirs": 1, "x.y": {}}}
+"""Fields of others, in a map of their own and in one of the platform's."""
+
+
+@dataclass
+class Cloud:
+    """The project, whose shards are pushed through a front of ours."""
+
+    project: Project
+    front: Front
+    firestore: str
+
+    @property
+    def first(self) -> str:
+        return self.project.functions["ingest"].url
+
+    def shard(self, run_id: str, rows: Iterable[Any], number: int = 0) -> dict[str, Any]:
+        """Store rows as a shard; return the message that names it."""
+        lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+        name = f"runs/{run_id}/part-{number:05}-000000000000.json"
+        stored = self.project.platform.objects.put(name, b"".join(line + b"\n" for line in lines))
+        return {
+            "run_id": run_id,
+            "shard": number,
+            "name": name,
+            "generation": stored.generation,
+            "rows": len(lines),
+        }
+
+    def publish(self, *messages: Mapping[str, Any]) -> list[str]:
+        platform = self.project.platform
+        return platform.queue.publish(platform.settings.topic, messages)
+
+    def receipts(self, run_id: str, shards: int = 1) -> list[dict[str, Any]]:
+        """Wait for the receipts of a run; return them, each of which adds up."""
+        ids = [f"{run_id}.{number}" for number in range(shards)]
+        documents = self.project.platform.documents
+        until(lambda: len(documents.get_many("receipts", ids)) == shards)
+        found = documents.get_many("receipts", ids)
+        bodies = [found[id].body for id in ids]
+        for body in bodies:
+            assert body["rows"] == sum(counts(body))
+        return bodies
+
+    def ingested(self, *messages: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Publish the messages of a run; return its receipts."""
+        self.publish(*messages)
+        return self.receipts(messages[0]["run_id"], len(messages))
+
+    def dead(self, run_id: str) -> list[Dead]:
+        platform = self.project.platform
+        return platform.dead_letters.dead(platform.settings.topic, run_id)
+
+    def entries(self, *names: str) -> list[dict[str, Any]]:
+        """Return what instances have logged."""
+        lines = [line for name in names for line in self.project.log(name).splitlines()]
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def stored(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of some profiles, without the time of their writing."""
+        found: dict[str, Document] = self.project.platform.documents.get_many(PROFILES, ids)
+        for document in found.values():
+            document.body.get("sync", {}).pop("at", None)
+        return {id: document.body for id, document in found.items()}
+
+    def profiles(self) -> int:
+        return self.project.platform.documents.count(PROFILES)
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited for too long"
+        time.sleep(0.02)
+
+
+def row(id: str, *, seq: int = 1, **ga4: Any) -> dict[str, Any]:
+    fields = {"ga4": {"sessions": str(seq), **ga4}, "identifiers": {"email": [f"{id}@example.com"]}}
+    return {"profile_id": id, "seq": seq, "hash": f"h{seq}", "set": fields}
+
+
+def body(id: str, run_id: str, *, seq: int = 1) -> dict[str, Any]:
+    """Return the document that such a row ends in."""
+    return {
+        "ga4": {"sessions": seq},
+        "identifiers": {"email": [f"{id}@example.com"]},
+        "sync": {"run": run_id, "seq": seq, "hash": f"h{seq}", "state": "live"},
+    }
+
+
+def with_theirs(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {**THEIRS, **body, "ga4": {**THEIRS["ga4"], **body["ga4"]}}
+
+
+def names(prefix: str, number: int, start: int = 0) -> list[str]:
+    return [f"{prefix}{n:05}" for n in range(start, start + number)]
+
+
+def counts(receipt: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(receipt[name] for name in ("written", "unchanged", "stale", "rejected"))
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    firestore_emulator: str,
+    pubsub_emulator: str,
+    strict_storage_emulator: str,
+) -> Iterator[Cloud]:
+    folder = tmp_path_factory.mktemp("faults")
+    hosts = {
+        "FIRESTORE_EMULATOR_HOST": firestore_emulator,
+        "PUBSUB_EMULATOR_HOST": pubsub_emulator,
+        "STORAGE_EMULATOR_HOST": strict_storage_emulator,
+    }
+    with project(folder, hosts, salt="s" * 32, shard_rows="10") as cloud, Front() as front:
+        cloud.push(front.url)
+        yield Cloud(cloud, front, firestore_emulator)
+
+
+@pytest.fixture
+def cloud(whole: Cloud) -> Iterator[Cloud]:
+    """The project with one instance of the function."""
+    whole.front.instances = [whole.first]
+    yield whole
+    whole.front.instances = []
+
+
+@pytest.fixture(scope="module")
+def second(whole: Cloud) -> Iterator[Function]:
+    """Another instance."""
+    with whole.project.serve("ingest", "ingest-2") as function:
+        yield function
+
+
+def test_delivered_twice_at_once_a_shard_is_written_once(cloud: Cloud, second: Function) -> None:
+    ids = names("twice", 1000)
+    theirs = ids[::10]
+    cloud.project.platform.documents.commit([Put(PROFILES, id, THEIRS) for id in theirs])
+    before = cloud.profiles()
+    cloud.front.instances = [cloud.first, second.url]
+    shards = [cloud.shard("twice", map(row, ids[n::4]), n) for n in range(4)]
+    receipts = cloud.ingested(*shards)
+    until(lambda: len([push for push in cloud.front.pushes if push.data in shards]) == 4)
+    for receipt in receipts:
+        assert counts(receipt)[2:] == (0, 0)
+    for name in ("ingest", "ingest-2"):
+        told = [line for line in cloud.entries(name) if line.get("run_id") == "twice"]
+        assert [line["message"] for line in told] == ["ingested"] * 4
+        for line in told:  # who was slower tells the receipt of who was quicker
+            assert counts(line) == counts(receipts[line["shard"]])
+    expected = {id: body(id, "twice") for id in ids}
+    expected |= {id: with_theirs(expected[id]) for id in theirs}
+    assert cloud.stored(ids) == expected
+    assert cloud.profiles() - before == len(ids) - len(theirs)
+
+
+def test_an_older_shard_after_a_newer_one_changes_nothing_newer(cloud: Cloud) -> None:
+    ids = names("late", 300)
+    newer = cloud.shard("late2", [row(id, seq=2) for id in ids[:200]])
+    older = cloud.shard("late1", [row(id, seq=1) for id in ids[100:]])
+    assert counts(cloud.ingested(newer)[0]) == (200, 0, 0, 0)
+    assert counts(cloud.ingested(older)[0]) == (100, 0, 100, 0)
+    expected = {id: body(id, "late2", seq=2) for id in ids[:200]}
+    assert cloud.stored(ids) == expected | {id: body(id, "late1") for id in ids[200:]}
+
+
+def test_of_an_older_and_a_newer_shard_at_once_the_newer_wins(
+    cloud: Cloud, second: Function
+) -> None:
+    ids = names("race", 600)
+    cloud.front.instances = [cloud.first, second.url]
+    newer = cloud.shard("race2", [row(id, seq=2) for id in ids[:500]])
+    older = cloud.shard("race1", [row(id, seq=1) for id in ids[100:]])
+    cloud.publish(older, newer)
+    [late], [new] = cloud.receipts("race1"), cloud.receipts("race2")
+    assert new["written"] + new["unchanged"] == 500
+    assert late["written"] + late["unchanged"] + late["stale"] == 500
+    assert late["written"] + late["unchanged"] >= 100
+    until(lambda: sum(push.data in (older, newer) for push in cloud.front.pushes) == 2)
+    expected = {id: body(id, "race2", seq=2) for id in ids[:500]}
+    assert cloud.stored(ids) == expected | {id: body(id, "race1") for id in ids[500:]}
+
+
+def test_killed_half_way_through_a_shard_the_next_instance_does_the_rest(
+    cloud: Cloud, second: Function
+) -> None:
+    ids = names("kill", 3000)
+    before = cloud.profiles()
+    message = cloud.shard("kill", map(row, ids))
+    with (
+        Faulty(cloud.firestore) as firestore,
+        cloud.project.serve(
+            "ingest", "ingest-killed", FIRESTORE_EMULATOR_HOST=firestore.address
+        ) as killed,
+    ):
+        cloud.front.instances = [killed.url]
+        firestore.hold(after=500)
+        cloud.publish(message)
+        until(lambda: firestore.held.is_set() and cloud.profiles() - before == 500)
+        killed.kill()
+        assert cloud.project.platform.documents.get("receipts", "kill.0") is None
+        cloud.front.instances = [second.url]
+        firestore.release()  # what the dead instance had sent may arrive all the same
+        [receipt] = cloud.receipts("kill")
+    assert receipt["attempt"] > 1
+    assert counts(receipt)[2:] == (0, 0)
+    assert receipt["unchanged"] >= 500
+    assert cloud.stored(ids) == {id: body(id, "kill") for id in ids}
+    assert cloud.profiles() - before == len(ids)
+
+
+def test_errors_of_firestore_in_bursts_lose_and_double_nothing(cloud: Cloud) -> None:
+    theirs = names("burst0-", 50)
+    cloud.project.platform.documents.commit([Put(PROFILES, id, THEIRS) for id in theirs])
+    before, made = cloud.profiles(), 0
+    with (
+        Faulty(cloud.firestore, whole=0.15, single=0.1) as firestore,
+        cloud.project.serve(
+            "ingest", "ingest-faulty", FIRESTORE_EMULATOR_HOST=firestore.address
+        ) as function,
+    ):
+        cloud.front.instances = [function.url]
+        for number in range(4):
+            ids = names(f"burst{number}-", 500)
+            [receipt] = cloud.ingested(cloud.shard(f"burst{number}", map(row, ids)))
+            assert counts(receipt) == (500, 0, 0, 0)
+            expected = {id: body(id, f"burst{number}") for id in ids}
+            if number == 0:
+                expected |= {id: with_theirs(expected[id]) for id in theirs}
+            assert cloud.stored(ids) == expected
+            made += len(ids)
+        assert cloud.profiles() - before == made - len(theirs)
+        assert all(firestore.failed[kind] for kind in (*BURSTS, "before", "after"))
