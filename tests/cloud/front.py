@@ -57,6 +57,10 @@ class Front:
         self._server.shutdown()
         self._server.server_close()
 
+    def answers(self, id: str) -> list[int]:
+        """Return what was told of a message, delivery by delivery."""
+        return [push.status for push in self.pushes if push.id == id]
+
     def pass_on(self, body: bytes, kind: str) -> int:
         """Return the worst answer of the instances."""
         status = max(self._ask(self.instances, body, kind), default=UNAVAILABLE)

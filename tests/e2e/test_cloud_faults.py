@@ -79,7 +79,11 @@ class Cloud:
         self.publish(*messages)
         return self.receipts(messages[0]["run_id"], len(messages))
 
-    def dead(self, run_id: str) -> list[Dead]:
+    def rejected(self, run_id: str) -> list[dict[str, Any]]:
+        with self.project.platform.objects.open(f"runs/{run_id}/rejected/0.ndjson") as file:
+            return [json.loads(line) for line in file]
+
+    def dead(self, run_id: str | None = None) -> list[Dead]:
         platform = self.project.platform
         return platform.dead_letters.dead(platform.settings.topic, run_id)
 
@@ -228,14 +232,14 @@ def test_killed_half_way_through_a_shard_the_next_instance_does_the_rest(
     ):
         cloud.front.instances = [killed.url]
         firestore.hold(after=500)
-        cloud.publish(message)
+        [sent] = cloud.publish(message)
         until(lambda: firestore.held.is_set() and cloud.profiles() - before == 500)
         killed.kill()
         assert cloud.project.platform.documents.get("receipts", "kill.0") is None
         cloud.front.instances = [second.url]
         firestore.release()  # what the dead instance had sent may arrive all the same
         [receipt] = cloud.receipts("kill")
-    assert receipt["attempt"] > 1
+    until(lambda: cloud.front.answers(sent) == [503, 200])
     assert counts(receipt)[2:] == (0, 0)
     assert receipt["unchanged"] >= 500
     assert cloud.stored(ids) == {id: body(id, "kill") for id in ids}
@@ -264,3 +268,133 @@ def test_errors_of_firestore_in_bursts_lose_and_double_nothing(cloud: Cloud) -> 
             made += len(ids)
         assert cloud.profiles() - before == made - len(theirs)
         assert all(firestore.failed[kind] for kind in (*BURSTS, "before", "after"))
+
+
+def test_of_a_shard_with_a_bad_line_in_a_hundred_the_rest_is_written(cloud: Cloud) -> None:
+    ids, bad = names("bad", 500), range(50, 500, 100)
+    rows: list[Any] = list(map(row, ids))
+    wrong = (
+        b'{"profile_id": "jane@ex',
+        {**rows[150], "set": {"contact": {"email": ["jane@example.com"]}}},
+        {**rows[250], "set": {"crm": {"tier": "jane@example.com"}}},
+        {**rows[350], "seq": "soon"},
+        {key: value for key, value in rows[450].items() if key != "profile_id"},
+    )
+    for n, line in zip(bad, wrong, strict=True):
+        rows[n] = line
+    before = cloud.profiles()
+    [receipt] = cloud.ingested(cloud.shard("bad", rows))
+    assert counts(receipt) == (495, 0, 0, 5)
+    assert cloud.rejected("bad") == [
+        {"line": 51, "profile_id": None, "reason": "not JSON"},
+        {"line": 151, "profile_id": ids[150], "reason": "contact.email takes a string, not list"},
+        {
+            "line": 251,
+            "profile_id": ids[250],
+            "reason": "set holds a field the platform does not own",
+        },
+        {"line": 351, "profile_id": ids[350], "reason": "seq takes an integer of 0 or more"},
+        {"line": 451, "profile_id": None, "reason": "no profile_id"},
+    ]
+    assert cloud.stored(ids) == {id: body(id, "bad") for n, id in enumerate(ids) if n not in bad}
+    assert cloud.profiles() - before == 495
+    assert "jane@" not in cloud.project.log("ingest")
+
+
+def test_what_a_row_does_not_say_stays_as_it_was(cloud: Cloud) -> None:
+    ids = names("maps", 6)
+    held = {"sessions": 7, "country": "DE", "theirs": 1, "x.y": {}, "country.code": "de"}
+    theirs = {"crm": {"a.b": None}, "ga4": held, "ads": {}, "contact.email": "theirs"}
+    cloud.project.platform.documents.commit([Put(PROFILES, id, theirs) for id in ids[:-1]])
+    sets = [
+        {"ga4": {"sessions": "8", "country": None}},  # a null
+        {"ga4": {}, "ads": {}, "contact": {}},  # empty maps
+        {"ga4": {"sessions": 8, "country.code": "fr"}},  # a dotted key
+        {"ga4": {"sessions": 8, "country": "x" * 1_258_291}},  # 1.2 MiB
+        {"ga4": {"sessions": 8}},
+        {"ga4": {"sessions": 8}},
+    ]
+    rows = [{**row(id), "set": fields} for id, fields in zip(ids, sets, strict=True)]
+    rows[4]["unset"] = ["ga4", "ads", "contact.email"]
+    [receipt] = cloud.ingested(cloud.shard("maps", rows))
+    assert counts(receipt) == (4, 0, 0, 2)
+    assert cloud.rejected("maps") == [
+        {
+            "line": 3,
+            "profile_id": ids[2],
+            "reason": "set.ga4 holds a field the platform does not own",
+        },
+        {"line": 4, "profile_id": None, "reason": "over 1 MiB"},
+    ]
+    sync = {"sync": body("", "maps")["sync"]}
+    unset = {name: value for name, value in held.items() if name != "country"}
+    assert cloud.stored(ids) == {
+        ids[0]: {**theirs, "ga4": {**held, "sessions": 8}, **sync},
+        ids[1]: {**theirs, **sync},
+        ids[2]: theirs,
+        ids[3]: theirs,
+        ids[4]: {**theirs, "ga4": {**unset, "sessions": 8}, **sync},
+        ids[5]: {"ga4": {"sessions": 8}, **sync},
+    }
+
+
+def test_a_message_that_names_what_is_not_its_own_is_refused_and_taken(cloud: Cloud) -> None:
+    mail = "jane@example.com"
+    good = cloud.shard("mine", [row("refused")])
+    other = cloud.shard("theirs", [row("refused")])
+    messages: list[Any] = [
+        {**good, "bucket": "mine"},
+        {**good, "collection": "accounts"},
+        {**good, "mail": mail, "rows": mail},
+        {**good, "name": other["name"]},
+        {**good, "name": "runs/mine/../theirs/part-00000-000000000000.json"},
+        {**good, "name": f"gs://mine/{good['name']}"},
+        {**good, "run_id": "mine/0"},
+        {"run_id": "mine"},
+        {**good, "generation": -1},
+    ]
+    before = cloud.profiles()
+    sent = cloud.publish(*messages)
+    until(lambda: set(sent) <= {dead.id for dead in cloud.dead()})
+    until(lambda: [cloud.front.answers(id) for id in sent] == [[200]] * len(sent))
+    exactly = "the message must hold exactly run_id, shard, name, generation, rows"
+    below = "name must be below the run's own folder"
+    dead = {dead.id: dead for dead in cloud.dead()}
+    assert [dead[id].reason for id in sent] == [
+        *[exactly] * 3,
+        below,
+        "'runs/mine/../theirs/part-00000-000000000000.json' is no name of an object",
+        below,
+        "run_id must be up to 100 letters, digits, - and _",
+        exactly,
+        "generation must be a number of 0 or more",
+    ]
+    for id in sent:
+        assert dead[id].attempts == 1
+        assert dead[id].data.keys() <= good.keys()
+    told = [line for line in cloud.entries("ingest") if line.get("message_id") in sent]
+    assert [line["message"] for line in told] == ["refused"] * len(sent)
+    assert "jane@" not in cloud.project.log("ingest")
+    assert cloud.stored(["refused"]) == {}
+    assert cloud.profiles() == before
+    assert cloud.project.platform.documents.get("receipts", "mine.0") is None
+    assert counts(cloud.ingested(good)[0]) == (1, 0, 0, 0), "the genuine message still counts"
+
+
+def test_an_object_that_changed_after_it_was_listed_is_not_ingested(cloud: Cloud) -> None:
+    listed = cloud.shard("changed", map(row, names("changed", 5)))
+    now = cloud.shard("changed", map(row, names("changed", 5, start=5)))
+    assert now["generation"] != listed["generation"]
+    before = cloud.profiles()
+    [sent] = cloud.publish(listed)
+    until(lambda: cloud.dead("changed"))
+    [dead] = cloud.dead("changed")
+    assert (dead.data, dead.attempts) == (listed, 5)
+    assert "the log of the function ingest says why" in dead.reason
+    assert cloud.front.answers(sent) == [500] * 5
+    told = [line for line in cloud.entries("ingest") if line.get("message_id") == sent]
+    assert [line["message"] for line in told] == ["failed"] * 5
+    wrong = f"is generation {now['generation']}, not {listed['generation']}"
+    assert all(wrong in line["reason"] for line in told)
+    assert cloud.project.platform.documents.get("receipts", "changed.0") is None
+    assert cloud.profiles() == before
