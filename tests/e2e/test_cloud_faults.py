@@ -345,7 +345,7 @@ def test_a_message_that_names_what_is_not_its_own_is_refused_and_taken(cloud: Cl
     messages: list[Any] = [
         {**good, "bucket": "mine"},
         {**good, "collection": "accounts"},
-        {**good, "mail": mail, "rows": mail},
+        {**good, "mail": mail, "rows": mail, "run_id": mail},
         {**good, "name": other["name"]},
         {**good, "name": "runs/mine/../theirs/part-00000-000000000000.json"},
         {**good, "name": f"gs://mine/{good['name']}"},
@@ -363,7 +363,7 @@ def test_a_message_that_names_what_is_not_its_own_is_refused_and_taken(cloud: Cl
     assert [dead[id].reason for id in sent] == [
         *[exactly] * 3,
         below,
-        "'runs/mine/../theirs/part-00000-000000000000.json' is no name of an object",
+        "name must go on with up to 255 letters, digits, '.', '_' and '-'",
         below,
         "run_id must be up to 100 letters, digits, - and _",
         exactly,
@@ -371,6 +371,7 @@ def test_a_message_that_names_what_is_not_its_own_is_refused_and_taken(cloud: Cl
     ]
     for id in sent:
         assert dead[id].attempts == 1
+        assert "jane" not in json.dumps(dead[id].data)
         assert dead[id].data.keys() <= good.keys()
     told = [line for line in cloud.entries("ingest") if line.get("message_id") in sent]
     assert [line["message"] for line in told] == ["refused"] * len(sent)

@@ -172,6 +172,27 @@ def test_delivery_is_done_when_every_shard_has_its_receipt(at: SimpleNamespace) 
     assert doubts(answer) == ([-1], 10_000, [])
 
 
+def test_a_shard_that_was_given_up_ends_the_wait_and_is_in_doubt(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3)
+    foreign = [{"run_id": "r1"}, {"run_id": "r1", "shard": 1, "name": ["runs/r1/other"]}]
+    at.queue.publish(TOPIC, foreign)
+    bury(at, len(foreign))
+    assert at.steps.call("receipts", "r1", {})["done"] is False, "none of them is the shard's own"
+    at.steps.call("deliver", "r1", {})
+    bury(at, 2)
+    answer = at.steps.call("receipts", "r1", {})
+    assert (answer["done"], answer["complete"]) == (True, False)
+    assert doubts(answer) == ([1], 10_000, [])
+
+
+def bury(at: SimpleNamespace, messages: int) -> None:
+    for _ in range(messages):
+        leased = at.queue.lease("w")
+        assert leased is not None
+        at.queue.nack(leased, "refused", final=True)
+
+
 def test_a_rejected_profile_stays_in_doubt_alone(at: SimpleNamespace) -> None:
     exported(at, 3, 2)
     receipt(at, 0, 3, rejected=1)
