@@ -122,11 +122,12 @@ def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
         at.steps.call("plan", "r1", {"since": "yesterday"})
 
 
-def test_the_export_is_shown_by_the_suffixes_of_a_batch(at: SimpleNamespace) -> None:
+def test_a_batch_shows_the_export_by_its_suffixes(at: SimpleNamespace) -> None:
     """The warehouse is asked for these very tables, of which this one has none."""
-    body = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}
+    batch = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}
+    at.objects.put("runs/r1/plan.json", json.dumps([{}, batch]).encode())
     with pytest.raises(CdpError, match="ends in 20261030, intraday_20261031; refresh again"):
-        at.steps.call("show_export", "r1", body)
+        at.steps.call("batch", "r1", {"number": 2})
 
 
 def test_rows_that_got_lost_on_export_stop_the_run(at: SimpleNamespace) -> None:
