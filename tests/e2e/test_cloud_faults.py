@@ -4,18 +4,14 @@ Real messages reach the deployed `ingest` function on emulators; each test count
 receipts afterwards.
 """
 
-import gzip
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
-from grpc import StatusCode as Code
 
 from cdp.executions.port import State
 from cdp.profiles.port import PROFILES, Document, Put
@@ -98,6 +94,37 @@ class Cloud:
         for document in found.values():
             document.body.get("sync", {}).pop("at", None)
         return {id: document.body for id, document in found.items()}
+
+    def load(self, *days: str) -> None:
+        """Let GA4's dataset hold those days, in each of which every person comes once."""
+        here = Cdp(self.project.folder / "home", {"CDP_DEPLOYMENT": "embedded"})
+        for day in days:
+            visits = [event(day, f"person.{n}", at=n, session=int(day)) for n in range(PEOPLE)]
+            file = self.project.folder / f"events_{day}.ndjson"
+            file.write_text("".join(json.dumps(visit) + "\n" for visit in visits))
+            here.platform.load_ga4([file])
+        self.project.load_export(here.home / "raw")
+
+    def start(self) -> str:
+        return self.project.platform.executions.start({}, by="ada")
+
+    def result(self, run_id: str) -> dict[str, Any]:
+        """Wait for the end of a refresh; return its outcome."""
+        run = wait(self.project.platform.executions, run_id, PATIENCE)
+        assert run.state is State.SUCCEEDED, run.error
+        outcome: dict[str, Any] = run.result
+        return outcome
+
+    def pushed(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """Return the messages of a run that were pushed, by id."""
+        pushes = [push for push in self.front.pushes if push.data["run_id"] == run_id]
+        return {push.id: push.data for push in pushes}
+
+    def visits(self) -> Counter[int]:
+        """Return how many people's profiles show so many sessions."""
+        found = self.project.documents().values()
+        people = [body for body in found if "ga4" in body and "client_id" in body["identifiers"]]
+        return Counter(body["ga4"]["sessions"] for body in people)
 
     def profiles(self) -> int:
         return self.project.platform.documents.count(PROFILES)
@@ -398,4 +425,60 @@ def test_an_object_that_changed_after_it_was_listed_is_not_ingested(cloud: Cloud
     wrong = f"is generation {now['generation']}, not {listed['generation']}"
     assert all(wrong in line["reason"] for line in told)
     assert cloud.project.platform.documents.get("receipts", "changed.0") is None
+    assert cloud.profiles() == before
+
+
+def test_a_refresh_succeeds_though_nobody_took_its_messages_at_first(cloud: Cloud) -> None:
+    cloud.load("20261001")
+    before = cloud.profiles()
+    cloud.front.instances = []
+    run_id = cloud.start()
+    until(lambda: cloud.pushed(run_id))
+    [foreign] = cloud.publish({"run_id": run_id})  # refused, and no message of the run's own
+    until(lambda: cloud.front.answers(foreign))
+    cloud.front.instances = [cloud.first]
+    outcome = cloud.result(run_id)
+    assert (outcome["state"], outcome["written"], outcome["undelivered"]) == ("succeeded", 30, 0)
+    answers = [cloud.front.answers(id) for id in cloud.pushed(run_id)]
+    assert len(answers) == outcome["shards"] + 1
+    assert all(told[-1] == 200 for told in answers)
+    assert [503 in told for told in answers].count(True) > 1
+    receipts = cloud.receipts(run_id, outcome["shards"])
+    assert sum(receipt["written"] for receipt in receipts) == outcome["exported"] == PEOPLE
+    assert cloud.profiles() - before == PEOPLE
+    assert cloud.visits() == {1: PEOPLE}
+
+
+def test_what_a_refresh_could_not_deliver_is_told_and_comes_with_the_next(cloud: Cloud) -> None:
+    cloud.load("20261001", "20261002")
+    before = cloud.profiles()
+    cloud.front.instances = []
+    run_id = cloud.start()
+    until(lambda: {0, 1, 2} <= {data["shard"] for data in cloud.pushed(run_id).values()})
+    changed, lost = sorted(cloud.pushed(run_id).values(), key=lambda data: data["shard"])[:2]
+    objects = cloud.project.platform.objects
+    objects.put(changed["name"], b"{}\n" * changed["rows"])
+    objects.delete(lost["name"])
+    cloud.front.instances = [cloud.first]
+    partial = cloud.result(run_id)
+    missing = changed["rows"] + lost["rows"]
+    assert partial["state"] == "partial"
+    assert (partial["written"], partial["undelivered"]) == (PEOPLE - missing, missing)
+    gave_up = "gave up after 5 attempts; the log of the function ingest says why"
+    assert partial["dead_lettered"] == [{"shard": n, "reason": gave_up} for n in (0, 1)]
+    dead = sorted((dead.data for dead in cloud.dead(run_id)), key=lambda data: data["shard"])
+    assert dead == [changed, lost]
+    assert cloud.project.platform.runs.get(run_id)["state"] == "partial"
+    told = [line for line in cloud.entries("ingest") if line.get("run_id") == run_id]
+    why = {line["shard"]: line["reason"] for line in told if line["message"] == "failed"}
+    assert why.keys() == {0, 1}
+    assert "is generation" in why[0]
+    assert "there is no object" in why[1]
+    assert cloud.visits() == {1: missing, 2: PEOPLE - missing}
+
+    outcome = cloud.result(cloud.start())
+    assert (outcome["state"], outcome["undelivered"]) == ("succeeded", 0)
+    assert outcome["written"] >= missing
+    assert outcome["written"] + outcome["unchanged"] == outcome["exported"]
+    assert cloud.visits() == {2: PEOPLE}
     assert cloud.profiles() == before
