@@ -108,7 +108,7 @@ def page(
     Where much is not shown a page may be short, or even empty, and still lead to a next one.
 
     Raises:
-        InvalidQuery: `after` is no cursor of this order.
+        InvalidQuery: `after` is no cursor of this order, or it is none of `orders`.
     """
     where = _conditions(filters, order, today)
     rows: list[Row] = []
@@ -126,6 +126,25 @@ def page(
         if after is None or len(rows) >= limit:
             break
     return Listing(rows, after)
+
+
+def orders(documents: DocumentStore, filters: Filters, *, today: date | None = None) -> list[Order]:
+    """Return the orders in which the store lists what meets the filters; a store may lack some.
+
+    Those come first that leave out nobody who meets the filters.
+    """
+    conditions = {order: _conditions(filters, order, today) for order in Order}
+    found = [
+        order
+        for order, where in conditions.items()
+        if documents.lists(
+            PROFILES,
+            where=where,
+            order_by=_PATHS.get(order),
+            descending=order is not Order.ID,
+        )
+    ]
+    return sorted(found, key=lambda order: len(conditions[order]))
 
 
 def total(

@@ -212,6 +212,19 @@ class FirestoreDocuments(DocumentStore):
             cursor(last, order_by, descending) if last else None,
         )
 
+    def lists(
+        self,
+        collection: str,
+        *,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+    ) -> bool:
+        paths = queries.order(where, order_by)
+        if order_by is None and (paths or descending):
+            return False
+        return not self._indexes or self._indexes().serve(collection, where, (paths, descending))
+
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
         paths, descending = (

@@ -181,6 +181,16 @@ class DocumentStore(Protocol):
                 index; the message says what to change.
         """
 
+    def lists(
+        self,
+        collection: str,
+        *,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+    ) -> bool:
+        """Whether `page` and `count` have an index for this list, and do not refuse it."""
+
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         """Return how many documents meet every condition.
 

@@ -150,6 +150,17 @@ class SqliteDocuments(DocumentStore):
             [found[key] for key in ids], cursor(last, order_by, descending) if last else None
         )
 
+    def lists(
+        self,
+        collection: str,
+        *,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+    ) -> bool:
+        del collection, where, order_by, descending
+        return True  # without an index it reads every document
+
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         check_collection(collection)
         with self._file.reading() as db:

@@ -18,6 +18,7 @@ from cdp.ui.masks import NAMES, Show
 
 PAGE: Final = 50
 _FILTERS: Final = ("consent", "seen", "revenue", "sessions", "source", "country", "stitched")
+_RANGES: Final = ("seen", "revenue", "sessions", "stitched")
 _ORDERS: Final[Mapping[str, str]] = {
     Order.LAST_SEEN: "Last seen",
     Order.REVENUE: "Revenue",
@@ -43,18 +44,33 @@ def draw(*, is_admin: bool, actor: Callable[[], str]) -> None:
     platform = app.platform()
     query = st.query_params.to_dict()
     filters = customers.from_query(query, platform.policy)
-    order = Order(query["order"]) if query.get("order") in set(Order) else Order.LAST_SEEN
-    today = _today()
+    asked = Order(query["order"]) if query.get("order") in set(Order) else None
+    report = app.report("overview")
+    today = _today(report)
     show = masks.shower(masks.masked(is_admin))
-    total = _total(str(platform.settings.home), filters, order, today)
-    with frame.head("Customer Explorer", f"{words.count(total, 'profile')} in this list"):
-        if is_admin:
+    wanted = asked or Order.LAST_SEEN
+    possible = customers.orders(platform.documents, filters, today=today)
+    order = wanted if wanted in possible else next(iter(possible), None)
+    home = str(platform.settings.home)
+    total = _total(home, filters, order, today) if order else None
+    told = "" if total is None else f"{words.count(total, 'profile')} in this list"
+    with frame.head("Customer Explorer", told):
+        if is_admin and order and total is not None:
             _export_button(View(filters, order, today, total), actor)
     if _found(show):
         return
-    _controls(filters, order, platform.policy)
+    _controls(filters, order or wanted, _options(platform.policy, report))
     for note in filters.ignored:
         st.warning(words.plain(note), icon=":material/link_off:")
+    if order is None or total is None:
+        st.error(f"{_ranges(filters)} cannot filter one list together; take one of them away.")
+        return
+    if asked and order is not asked:
+        st.info(
+            f"A list that is filtered by {_ranges(filters)} cannot be ordered by "
+            f"“{_ORDERS[asked]}”: it is ordered by “{_ORDERS[order]}”. For another order, take "
+            "the filter away."
+        )
     try:
         after = query.get("after")
         listing = customers.page(platform.documents, filters, order, after, PAGE, today=today)
@@ -62,13 +78,13 @@ def draw(*, is_admin: bool, actor: Callable[[], str]) -> None:
         st.error(words.plain(error))
         return
     if not listing.rows:
-        _empty(query)
+        _empty(query, refreshed=report is not None)
         return
     _table(listing, order, show)
     _pager(listing, query, total)
     if filters != Filters() or order is Order.ID:
         return
-    missing = customers.without_value(platform.documents, filters, order, today=today)
+    missing = _without_value(home, order, today)
     if missing:
         st.caption(
             f"{words.count(missing, 'more profile')} without a value for "
@@ -84,9 +100,22 @@ def _total(home: str, filters: Filters, order: Order, today: date) -> int:
     return customers.total(app.platform().documents, filters, order, today=today)
 
 
-def _today() -> date:
+@st.cache_data(ttl="30s", max_entries=1000, show_spinner=False)
+def _without_value(home: str, order: Order, today: date) -> int:
+    """Return how many profiles an order leaves out, or left out half a minute ago."""
+    del home
+    return customers.without_value(app.platform().documents, Filters(), order, today=today)
+
+
+def _ranges(filters: Filters) -> str:
+    """Return the names of the filters that take a range; lists of several have few orders."""
+    used = customers.to_query(filters)
+    *most, last = [f"“{_TITLES[name]}”" for name in _RANGES if name in used]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _today(report: Mapping[str, Any] | None) -> date:
     """Return the day that “seen in 7 days” ends at: today, or the last one that was loaded."""
-    report = app.report("overview")
     last = report["freshness"]["last_day"] if report else None
     today = datetime.now(UTC).date()
     return min(today, date.fromisoformat(last)) if last else today
@@ -141,9 +170,13 @@ def open_profile(profile_id: str) -> None:
 # --- filters --------------------------------------------------------------------------------------
 
 
-def _controls(filters: Filters, order: Order, policy: Policy) -> None:
-    """Draw the filters as the address has them; a change changes the address."""
-    now, options = customers.to_query(filters), _options(policy)
+def _controls(filters: Filters, order: Order, options: Mapping[str, Mapping[str, str]]) -> None:
+    """Draw the filters as the address has them; a change changes the address.
+
+    Args:
+        options: see `_options`.
+    """
+    now = customers.to_query(filters)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.session_state["filter_order"] = order.value
         st.segmented_control(
@@ -183,9 +216,8 @@ _TITLES: Final = {
 }
 
 
-def _options(policy: Policy) -> dict[str, dict[str, str]]:
+def _options(policy: Policy, report: Mapping[str, Any] | None) -> dict[str, dict[str, str]]:
     """Return what each filter offers: values as the address spells them, with their words."""
-    report = app.report("overview")
     return {
         "consent": {
             f"{purpose}:{state}": f"{purpose} {state}"
@@ -282,11 +314,11 @@ def _removed(name: str) -> None:
         st.query_params.pop(gone, None)
 
 
-def _empty(query: Mapping[str, str]) -> None:
+def _empty(query: Mapping[str, str], *, refreshed: bool) -> None:
     if any(query.get(name) for name in _FILTERS):
         frame.nothing("Nobody meets all of these filters; take one away.", "filter_alt_off")
         st.button("Clear filters", key="clear", on_click=st.query_params.clear)
-    elif app.report("overview") is None:
+    elif not refreshed:
         frame.not_refreshed()
     else:
         frame.nothing("There is no profile in this list; order by “everybody” to see all.")
