@@ -19,7 +19,7 @@ from cdp.domain.errors import CdpError
 from cdp.domain.merge import Kind, Merge, Outcome
 from cdp.domain.payload import FIELDS, FieldType, field_type, owns, timestamp, typed
 from cdp.domain.payload import cast as as_type
-from cdp.objects.port import InvalidName, ObjectStore, check_name
+from cdp.objects.port import ObjectStore
 from cdp.profiles.port import (
     PROFILES,
     AlreadyExists,
@@ -36,6 +36,7 @@ BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 8 << 20  # so few rows of the largest size at once
 
 _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
 class Truncated(CdpError):  # noqa: N818 - reads as the sentence it is
@@ -60,12 +61,11 @@ class Shard:
         run_id, name = message["run_id"], message["name"]
         if not isinstance(run_id, str) or not _RUN.fullmatch(run_id):
             raise Refused("run_id must be up to 100 letters, digits, - and _")
-        if not isinstance(name, str) or not name.startswith(f"runs/{run_id}/"):
+        folder = f"runs/{run_id}/"
+        if not isinstance(name, str) or not name.startswith(folder):
             raise Refused("name must be below the run's own folder")
-        try:
-            check_name(name)
-        except InvalidName as error:
-            raise Refused(str(error)) from None
+        if not _PART.fullmatch(name.removeprefix(folder)):
+            raise Refused("name must go on with up to 255 letters, digits, '.', '_' and '-'")
         return cls(
             run_id,
             _natural(message, "shard"),

@@ -354,11 +354,11 @@ class Steps:
         manifest = self._manifest(run_id)
         files = manifest["files"]
         left = len(files) - self._documents.count("receipts", [Where("run_id", "==", run_id)])
-        if left > 0 and len(self._dead(run_id)) < left:
+        if left > 0 and len(self._dead(manifest)) < left:
             return {"done": False, "complete": False, "parameters": []}
         receipts = self._receipts(run_id, manifest)
         missing = {file["shard"] for file in files} - receipts.keys()
-        if not missing <= self._dead(run_id).keys():
+        if not missing <= self._dead(manifest).keys():
             return {"done": False, "complete": False, "parameters": []}
         ids: list[str] = []
         doubtful = set(missing)
@@ -409,7 +409,7 @@ class Steps:
         undelivered = manifest["rows"] - rows
         complete = undelivered == 0 and counts["rejected"] == 0
         missing = [f["shard"] for f in manifest["files"] if f["shard"] not in receipts]
-        dead = self._dead(run_id)
+        dead = self._dead(manifest)
         more = {
             **counts,
             **body,
@@ -481,12 +481,22 @@ class Steps:
         found = self._documents.get_many("receipts", ids)
         return {document.body["shard"]: document.body for document in found.values()}
 
-    def _dead(self, run_id: str) -> dict[int, str]:
-        """Return the shards of the run that were given up, with the reason."""
-        return {
-            message.data["shard"]: message.reason
-            for message in self._dead_letters.dead(self._topic, run_id)
+    def _dead(self, manifest: Mapping[str, Any]) -> dict[int, str]:
+        """Return the shards of the run that were given up, with the reason.
+
+        What else was refused and names the run gives up none of them.
+        """
+        dead = {
+            _object(message.data): message.reason
+            for message in self._dead_letters.dead(self._topic, manifest["run_id"])
         }
+        files = {file["shard"]: _object(file) for file in manifest["files"]}
+        return {shard: dead[named] for shard, named in files.items() if named in dead}
+
+
+def _object(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Return which object a message, or a file of the manifest, names."""
+    return str(data.get("name")), str(data.get("generation"))
 
 
 def _plan_name(run_id: str) -> str:

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import traceback
 from collections.abc import Mapping
 from functools import cache
@@ -22,6 +23,8 @@ from cdp.settings import Settings
 from functions import logs
 
 _DELIVERIES: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+_NAME: Final = re.compile(r"[A-Za-z0-9._/-]{1,1024}")
 
 log = logging.getLogger("cdp.functions")
 logs.configure()
@@ -119,9 +122,13 @@ def _attributes(event: CloudEvent) -> Mapping[str, Any]:
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a message may say of its shard; whatever else it holds is nobody's to keep."""
-    kept = {name: data[name] for name in Shard.__slots__ if isinstance(data.get(name), str | int)}
-    return {name: value for name, value in kept.items() if len(str(value)) <= 1024}
+    """Return what a message may say of its shard; whatever else it holds is nobody's to keep.
+
+    So is what no exporter writes in their places: it may be anything, such as a person's address.
+    """
+    kinds = {name: _NAME if name in {"run_id", "name"} else _NUMBER for name in Shard.__slots__}
+    kept = {name: data[name] for name in kinds if isinstance(data.get(name), str | int)}
+    return {name: value for name, value in kept.items() if kinds[name].fullmatch(str(value))}
 
 
 def _attempt(event: CloudEvent) -> int:

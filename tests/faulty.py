@@ -27,6 +27,7 @@ class Faulty(grpc.GenericRpcHandler):
     def __init__(self, upstream, *, whole=0.0, single=0.0, burst=3, seed=1):
         self.whole, self.single, self.burst = whole, single, burst
         self.calls, self.writes, self.failed = Counter(), 0, Counter()
+        self.held, self._most, self._released = threading.Event(), None, threading.Event()
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
         self._left = 0
@@ -39,8 +40,21 @@ class Faulty(grpc.GenericRpcHandler):
         return self
 
     def __exit__(self, *_):
+        self.release()
         self._server.stop(0).wait()
         self._channel.close()
+
+    def hold(self, after):
+        """Keep each BatchWrite beyond *after* more writes waiting; `held` is set when one does."""
+        with self._lock:
+            self._released.clear()
+            self._most = self.writes + after
+
+    def release(self):
+        """Carry out what waits, and all that comes."""
+        with self._lock:
+            self._most = None
+            self._released.set()
 
     def service(self, handler_call_details):
         method = handler_call_details.method
@@ -91,13 +105,17 @@ class Faulty(grpc.GenericRpcHandler):
         asked = REQUEST.FromString(request)
         with self._lock:
             self.writes += len(asked.writes)
+            waits = self._most is not None and self.writes > self._most
             fates = [
                 self._chance.choice(("before", "after"))
                 if self._chance.random() < self.single
                 else None
                 for _ in asked.writes
             ]
-            codes = [self._chance.choice(BURSTS).value[0] for _ in fates]
+            codes = [self._chance.choice(BURSTS) for _ in fates]
+        if waits:
+            self.held.set()
+            self._released.wait()
         sent = [n for n, fate in enumerate(fates) if fate != "before"]
         passed = REQUEST(database=asked.database, writes=[asked.writes[n] for n in sent])
         answers = RESPONSE()
@@ -111,8 +129,9 @@ class Faulty(grpc.GenericRpcHandler):
             if fate is None:
                 status.CopyFrom(statuses[number])
             else:
-                status.code = codes[number]
+                status.code = codes[number].value[0]
                 self.failed[fate] += 1
+                self.failed[codes[number]] += 1
         return result.SerializeToString()
 
 

@@ -6,6 +6,8 @@ adapter of the `gcp` deployment with Google's own clients.
 """
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -37,6 +39,19 @@ DATASETS = ("cdp", "cdp_a", "cdp_b", EXPORT)
 
 
 @dataclass
+class Function:
+    """A function that is served."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """End it at once, the server with its workers, as a machine that fails does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass
 class Project:
     """The project, and the deployment as its console and command line have it."""
 
@@ -45,6 +60,7 @@ class Project:
     warehouse: bigquery.Server
     runs: LocalExecutions
     platform: Cloud
+    functions: Mapping[str, Function]
 
     def load_export(self, raw: Path) -> None:
         """Let GA4's dataset hold the tables that the embedded deployment keeps as files."""
@@ -70,9 +86,23 @@ class Project:
             if cursor is None:
                 return found
 
-    def log(self, function: str) -> str:
-        """Return what a function has written."""
-        return (self.folder / f"{function}.log").read_text()
+    def log(self, name: str) -> str:
+        """Return what a function has written, or an instance of that name."""
+        return (self.folder / f"{name}.log").read_text()
+
+    @contextmanager
+    def serve(self, target: str, name: str, **environment: str) -> Iterator[Function]:
+        """Serve one more instance of a function; *environment* is what it has of its own."""
+        with _served(self.folder / "source", target, name, environment) as function:
+            yield function
+
+    def push(self, url: str) -> None:
+        """Have the messages of shards pushed to *url* from now on."""
+        with pubsub_v1.SubscriberClient() as subscriber:
+            subscriber.modify_push_config(
+                subscription=f"projects/{self.id}/subscriptions/cdp-shards-ingest",
+                push_config={"push_endpoint": url},
+            )
 
 
 @contextmanager
@@ -112,11 +142,11 @@ def project(
         _put(stack, environment)
         client = StorageClient(id, credentials=AnonymousCredentials())
         bucket = stack.enter_context(client).create_bucket(id)
-        urls = {
-            target: stack.enter_context(_served(source, target))
+        functions = {
+            target: stack.enter_context(_served(source, target, target, {}))
             for target in ("ingest", "bury", "steps")
         }
-        _subscribe(stack, id, urls)
+        _subscribe(stack, id, functions)
         platform = Cloud(Settings.load())
         stack.callback(platform.documents.close)
         deployed = {
@@ -125,14 +155,14 @@ def project(
             "CDP_DATASET": "cdp",
             "CDP_BUCKET": id,
             "CDP_RELEASE": platform.release(),
-            "CDP_STEPS_URL": urls["steps"],
+            "CDP_STEPS_URL": functions["steps"].url,
             "CDP_POLL_SECONDS": "0.2",
             "CDP_MAXIMUM_BYTES_BILLED": str(10**12),
         }
         runs = LocalExecutions(folder / "workflows", EXECUTE, env=deployed)
         parent = f"projects/{id}/locations/{REGION}/workflows/{platform.settings.workflow}"
         stack.enter_context(CloudWorkflows(runs, parent, ports=ports))
-        yield Project(id, folder, warehouse, runs, platform)
+        yield Project(id, folder, warehouse, runs, platform, functions)
 
 
 def _put(stack: ExitStack, environment: Mapping[str, str]) -> None:
@@ -150,18 +180,20 @@ def _put(stack: ExitStack, environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _served(source: Path, target: str) -> Iterator[str]:
+def _served(
+    source: Path, target: str, name: str, environment: Mapping[str, str]
+) -> Iterator[Function]:
     """Serve one function from its package, where nothing of the repository can be imported."""
     port = emulators.free_port()
     command = [sys.executable, "-P", "-m", "functions_framework", f"--target={target}"]
     command += ["--source=main.py", "--host=127.0.0.1", f"--port={port}"]
-    env = {"PYTHONPATH": str(source)}
-    output = source.parent / f"{target}.log"
-    with emulators.running(command, port, env, cwd=source, output=output):
-        yield f"http://127.0.0.1:{port}"
+    env = {**environment, "PYTHONPATH": str(source)}
+    output = source.parent / f"{name}.log"
+    with emulators.running(command, port, env, cwd=source, output=output) as process:
+        yield Function(f"http://127.0.0.1:{port}", process)
 
 
-def _subscribe(stack: ExitStack, id: str, urls: Mapping[str, str]) -> None:
+def _subscribe(stack: ExitStack, id: str, functions: Mapping[str, Function]) -> None:
     """Make topics and push subscriptions as they are deployed, but with short waits."""
     publisher = stack.enter_context(pubsub_v1.PublisherClient())
     subscriber = stack.enter_context(pubsub_v1.SubscriberClient())
@@ -179,7 +211,7 @@ def _subscribe(stack: ExitStack, id: str, urls: Mapping[str, str]) -> None:
             request={
                 "name": name,
                 "topic": topic,
-                "push_config": {"push_endpoint": urls[target]},
+                "push_config": {"push_endpoint": functions[target].url},
                 "ack_deadline_seconds": 600,
                 "retry_policy": waits,
                 **more,

@@ -28,10 +28,13 @@ pytestmark = pytest.mark.xdist_group("emulators")
 
 @dataclass
 class Both:
-    """The same property in both deployments."""
+    """The same property in both deployments, each refreshed once."""
 
     embedded: Cdp
     cloud: Project
+    here: dict[str, Any]  # the refresh's result
+    there: dict[str, Any]
+    found: dict[str, dict[str, Any]]  # what it left in Firestore
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,8 @@ def both(
         cloud.load_export(embedded.home / "raw")
         cloud.platform.load_rows("raw_link", [folder / "in" / "links"])
         cloud.platform.load_rows("raw_decision", [folder / "in" / "consent"])
-        yield Both(embedded, cloud)
+        here, there = embedded.refresh(), cloud.refresh()
+        yield Both(embedded, cloud, here, there, cloud.documents())
 
 
 def bodies(documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -72,14 +76,14 @@ COUNTS = ("state", "exported", "shards", "written", "unchanged", "stale", "rejec
 
 
 def test_both_deployments_end_in_the_same_profiles_field_by_field(both: Both) -> None:
-    here, there = both.embedded.refresh(), both.cloud.refresh()
+    here, there = both.here, both.there
     assert {name: there[name] for name in COUNTS} == {name: here[name] for name in COUNTS}
     assert there["totals"] == pytest.approx(here["totals"])  # sums of floats, in another order
     assert (here["state"], here["undelivered"]) == ("succeeded", 0)
     assert here["exported"] > 100
     assert here["shards"] > 3
     expected = bodies(both.embedded.documents())
-    found = bodies(both.cloud.documents())
+    found = bodies(both.found)
     assert found.keys() == expected.keys()
     assert found == expected
 

@@ -122,11 +122,12 @@ def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
         at.steps.call("plan", "r1", {"since": "yesterday"})
 
 
-def test_the_export_is_shown_by_the_suffixes_of_a_batch(at: SimpleNamespace) -> None:
+def test_a_batch_shows_the_export_by_its_suffixes(at: SimpleNamespace) -> None:
     """The warehouse is asked for these very tables, of which this one has none."""
-    body = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}
+    batch = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}
+    at.objects.put("runs/r1/plan.json", json.dumps([{}, batch]).encode())
     with pytest.raises(CdpError, match="ends in 20261030, intraday_20261031; refresh again"):
-        at.steps.call("show_export", "r1", body)
+        at.steps.call("batch", "r1", {"number": 2})
 
 
 def test_rows_that_got_lost_on_export_stop_the_run(at: SimpleNamespace) -> None:
@@ -170,6 +171,27 @@ def test_delivery_is_done_when_every_shard_has_its_receipt(at: SimpleNamespace) 
     answer = at.steps.call("receipts", "r1", {})
     assert (answer["done"], answer["complete"]) == (True, True)
     assert doubts(answer) == ([-1], 10_000, [])
+
+
+def test_a_shard_that_was_given_up_ends_the_wait_and_is_in_doubt(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3)
+    foreign = [{"run_id": "r1"}, {"run_id": "r1", "shard": 1, "name": ["runs/r1/other"]}]
+    at.queue.publish(TOPIC, foreign)
+    bury(at, len(foreign))
+    assert at.steps.call("receipts", "r1", {})["done"] is False, "none of them is the shard's own"
+    at.steps.call("deliver", "r1", {})
+    bury(at, 2)
+    answer = at.steps.call("receipts", "r1", {})
+    assert (answer["done"], answer["complete"]) == (True, False)
+    assert doubts(answer) == ([1], 10_000, [])
+
+
+def bury(at: SimpleNamespace, messages: int) -> None:
+    for _ in range(messages):
+        leased = at.queue.lease("w")
+        assert leased is not None
+        at.queue.nack(leased, "refused", final=True)
 
 
 def test_a_rejected_profile_stays_in_doubt_alone(at: SimpleNamespace) -> None:

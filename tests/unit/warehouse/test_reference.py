@@ -227,6 +227,7 @@ def comparison(home, googlesql) -> Iterator[Comparison]:
         runs=Runs(documents, lease_seconds=600),
         objects=FolderObjects(home / "objects"),
         queue=queue,
+        dead_letters=queue,
         policy=Policy.load(None),
         property="p",
         zone=ZoneInfo("UTC"),
@@ -291,7 +292,8 @@ def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, An
     steps.call("lease", run_id, {})
     plan = steps.call("plan", run_id, {})
     parameters = parameter_values(plan["parameters"])
-    for batch in plan["batches"]:
+    for number in range(1, plan["batches"] + 1):
+        batch = steps.call("batch", run_id, {"number": number})
         given = parameters | parameter_values(list(batch.values()))
         to.show(shown, given["suffixes"])
         for name in ("10_events", "11_days", "12_signals"):
@@ -314,9 +316,10 @@ def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, An
     for name in names:
         to.run(name, parameters)
     to.run("72_shard", parameters | {"from_bucket": 0, "to_bucket": 10000})
-    delivered = {"shards": 1, "settled_shards": [0], "rejected_ids": ["p_none"]}
+    delivered = {"shards": 1, "open_shards": [-1], "open_from": 10000, "rejected_ids": ["p_none"]}
     to.run("80_settle", delivered)
     to.run("81_settled_run", parameters)
+    to.run("94_shard_rows", {"shards": 1})
     for name in ("90_state", "91_cleaned_days", "93_identifier_profile"):
         to.run(name, {})
     to.run("92_stats", policy_parameters(Policy.load(None)))
