@@ -244,6 +244,18 @@ EQUAL = [Where("ga4.sessions", "==", 2), Where("ga4.country", "in", ["AT", "DE"]
 COMPARED = [Where("ga4.sessions", ">", 1), Where("segments", "contains", "s0")]
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("order_by", [None, "ga4.sessions"])
+@pytest.mark.parametrize("where", [[], EQUAL, COMPARED])
+def test_a_store_knows_which_lists_it_refuses(people, where, order_by, descending):
+    asked = {"where": where, "order_by": order_by, "descending": descending}
+    if people.lists("profiles", **asked):
+        people.page("profiles", **asked)
+    else:
+        with pytest.raises(InvalidQuery):
+            people.page("profiles", **asked)
+
+
 def test_what_equals_is_listed_by_id(people):
     assert walk(people, where=EQUAL) == ["p0", "p3", "p6"]
 

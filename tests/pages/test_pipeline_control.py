@@ -152,7 +152,7 @@ def running(refreshed: Platform) -> Iterator[str]:
     queue = refreshed.settings.home / "queue.sqlite"
     with closing(sqlite3.connect(queue, isolation_level=None)) as held:
         held.execute("begin immediate")
-        run_id = refreshed.start_refresh({"full": True}, by="somebody")
+        run_id = refreshed.executions.start({"full": True}, by="somebody")
         yield run_id
         held.execute("rollback")
         refreshed.executions.cancel(run_id, by="the test")

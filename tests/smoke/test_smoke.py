@@ -56,7 +56,7 @@ def until(done: Callable[[], Any], seconds: float) -> Any:
 
 def refresh(platform: Cloud) -> dict[str, Any]:
     """Refresh, tell the steps as they begin, and return the outcome."""
-    run_id = platform.start_refresh({}, by="smoke")
+    run_id = platform.executions.start({}, by="smoke")
     follower, told = Follower(platform.executions, run_id, phases_only=True), 0
 
     def ended() -> bool:

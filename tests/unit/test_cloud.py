@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
+from click.testing import CliRunner
 from google.cloud import bigquery
+from streamlit.testing.v1 import AppTest
 
 from cdp import cloud
+from cdp.__main__ import cdp
 from cdp.cloud import Cloud
 from cdp.domain.errors import CdpError
+from cdp.platform import HOME_PAGE
 from cdp.settings import Settings, SettingsError
+from tests.pages.support import Served
 
 MADE = {"deployment": "gcp", "project": "my-project", "bucket": "b-1", "export_dataset": "ga_1"}
 Deployed = Callable[..., Cloud]
@@ -32,6 +38,25 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployed:
         return Cloud(Settings.load(**{**MADE, **changed}))
 
     return make
+
+
+def test_commands_and_the_console_say_so_where_nobody_is_signed_in_to_google(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = deployed(cookie_key="c" * 64).settings
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    for words in (["runs"], ["stats"], ["user", "list"], ["release"], ["refresh"]):
+        answer = CliRunner().invoke(cdp, words)
+        assert answer.exit_code == 1
+        assert "Error: no credentials for Google Cloud; run `gcloud auth" in answer.output
+    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Served)
+    monkeypatch.chdir(HOME_PAGE.parent)
+    st.cache_resource.clear()
+    at = AppTest.from_file(str(HOME_PAGE), default_timeout=30).run()
+    st.cache_resource.clear()
+    assert not at.exception
+    assert "no credentials for Google Cloud" in at.error[0].value
 
 
 PARTS = {
