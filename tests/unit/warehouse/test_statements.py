@@ -103,8 +103,8 @@ def answers(tmp_path_factory):
     steps.call("lease", "r1", {})
     plan = steps.call("plan", "r1", {})
     batch = steps.call("batch", "r1", {"number": 1})
-    file = {"shard": 0, "of_shard": 0, "rows": 1}
-    manifest = json.dumps({"rows": 1, "files": [file]}).encode()
+    file = {"shard": 0, "of_shard": 0, "rows": 1, "name": "runs/r1/part-0", "generation": 1}
+    manifest = json.dumps({"run_id": "r1", "rows": 1, "files": [file]}).encode()
     objects.put("runs/r1/manifest.json", manifest)
     receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
