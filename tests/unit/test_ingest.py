@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.domain.merge import Kind
-from cdp.ingest import BadRow, Shard, ingest_shard, parse_row
+from cdp.ingest import BadRow, Shard, parse_row
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.port import Refused
@@ -48,21 +48,6 @@ def put(objects, data, rows, *, run_id="r1", shard=0, name="part-0.ndjson"):
         "generation": stored.generation,
         "rows": rows,
     }
-
-
-def ingest(objects, documents, message, **more):
-    return ingest_shard(objects, documents, message, clock=lambda: NOW, **more)
-
-
-def counts(receipt):
-    parts = (receipt.written, receipt.unchanged, receipt.stale, receipt.rejected)
-    assert sum(parts) == receipt.rows
-    return parts
-
-
-def rejected(objects, run_id="r1", shard=0):
-    with objects.open(f"runs/{run_id}/rejected/{shard}.ndjson") as stream:
-        return [json.loads(line) for line in stream]
 
 
 # Messages
