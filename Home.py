@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from cdp import auth
-from cdp.ui import app, frame
+from cdp.ui import app, auth, frame
 
 st.set_page_config(page_title="Composable CDP", page_icon="static/logo.svg", layout="wide")
 

@@ -21,17 +21,17 @@ from rich.table import Table
 from rich.text import Text
 
 from cdp import __version__
+from cdp.deployments.build import HOME_PAGE, Platform, build, missing
 from cdp.domain.access import Role
 from cdp.domain.days import Kind
 from cdp.domain.errors import CdpError
 from cdp.executions.port import Execution, Step
-from cdp.follow import PHASES, Follower, why_no_profiles
-from cdp.governance import Shell
-from cdp.platform import HOME_PAGE, Platform, build, missing
+from cdp.governance.actions import Shell
+from cdp.refresh.follow import PHASES, Follower, why_no_profiles
 from cdp.settings import Settings
 
 if TYPE_CHECKING:
-    from cdp.embedded import Embedded
+    from cdp.deployments.embedded import Embedded
 
 R = TypeVar("R")
 
@@ -344,7 +344,7 @@ def execute(platform: Platform, id: str, lock: int) -> None:
 
 
 def _embedded(platform: Platform) -> "Embedded":
-    from cdp.embedded import Embedded  # noqa: PLC0415
+    from cdp.deployments.embedded import Embedded  # noqa: PLC0415
 
     if not isinstance(platform, Embedded):
         raise CdpError("this works in the embedded deployment only; set CDP_DEPLOYMENT=embedded")
@@ -381,7 +381,7 @@ def cancel(platform: Platform, run_id: str) -> None:
 def stats(platform: Platform, as_json: bool) -> None:
     """Show totals: days, events, sessions, identifiers, profiles, documents."""
     from cdp.profiles.port import PROFILES, Where  # noqa: PLC0415
-    from cdp.steps import policy_parameters  # noqa: PLC0415
+    from cdp.refresh.steps import policy_parameters  # noqa: PLC0415
     from cdp.warehouse.statements import statements  # noqa: PLC0415
 
     with closing(platform.published()) as warehouse:

@@ -14,11 +14,11 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from cdp.dead_letters import DocumentDeadLetters
+from cdp.deployments.build import Platform, build
 from cdp.domain.errors import CdpError, Unavailable
-from cdp.ingest import Shard, ingest_shard
-from cdp.platform import Platform, build
 from cdp.queue.port import Refused
+from cdp.refresh.dead_letters import DocumentDeadLetters
+from cdp.refresh.ingest import Shard, ingest_shard
 from cdp.settings import Settings
 from functions import logs
 
@@ -85,7 +85,7 @@ def steps(request: flask.Request) -> flask.typing.ResponseReturnValue:
     name, asked = request.path.strip("/"), request.get_json(force=True, silent=True)
     if not isinstance(asked, dict) or not isinstance(asked.get("run_id"), str):
         return {"error": "a step takes a JSON object with run_id and body"}, 400
-    from cdp.steps import UnknownStep  # noqa: PLC0415 - the other functions have no use for it
+    from cdp.refresh.steps import UnknownStep  # noqa: PLC0415 - the other functions have no use for it
 
     told = {"run_id": asked["run_id"], "step": name}
     try:

@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from cdp import auth
 from cdp.domain.access import Role
-from cdp.ui import app, frame
+from cdp.ui import app, auth, frame
 from cdp.ui.audit import ACTIONS, table
 
 auth.require(Role.ADMIN)

@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from cdp import auth
-from cdp.ui import app, frame, masks, words
+from cdp.ui import app, auth, frame, masks, words
 from cdp.ui import consent as ui
 
 user = auth.require()

@@ -4,8 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from cdp import auth
-from cdp.ui import customers, profile_page
+from cdp.ui import auth, customers, profile_page
 
 user = auth.require()
 actor = partial(auth.actor, user)

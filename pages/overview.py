@@ -1,7 +1,6 @@
 """Overview: how many people, how fresh, and what happened day by day."""
 
-from cdp import auth
-from cdp.ui import app, frame
+from cdp.ui import app, auth, frame
 from cdp.ui import overview as ui
 
 auth.require()

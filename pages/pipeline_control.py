@@ -4,10 +4,9 @@ from functools import partial
 
 import streamlit as st
 
-from cdp import auth
 from cdp.domain.access import Role
 from cdp.insight import runs as insight
-from cdp.ui import app, frame, words
+from cdp.ui import app, auth, frame, words
 from cdp.ui import runs as ui
 
 user = auth.require()

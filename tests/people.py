@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cdp.accounts import Accounts
 from cdp.domain.access import Role
+from cdp.governance.accounts import Accounts
 from cdp.profiles.port import DocumentStore, Put
 
 PASSWORD = "correct horse battery"

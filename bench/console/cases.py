@@ -7,9 +7,9 @@ from typing import Any
 from playwright.sync_api import Page
 
 from bench.console.profiles import email, kind, phone, profile_id
+from cdp.deployments.build import Platform
 from cdp.insight import customers
 from cdp.insight.customers import Filters, Order
-from cdp.platform import Platform
 
 LIST = "[data-testid=stDataFrame]"
 METRIC = "[data-testid=stMetric]"

@@ -191,7 +191,7 @@ def write(store: DocumentStore, profiles: int, until: date) -> dict[str, Any]:
 
 
 def main() -> None:
-    from cdp.platform import build
+    from cdp.deployments.build import build
     from cdp.settings import Settings
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -27,7 +27,7 @@ from typing import Any
 import click
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from cdp.platform import Platform, build
+from cdp.deployments.build import Platform, build
 from cdp.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,7 +213,7 @@ def prepare(home: Path, profiles: int) -> Platform:
 def account(platform: Platform) -> str:
     """Make the account `bench` anew and return its password."""
     from cdp.domain.access import Role
-    from cdp.governance import Shell
+    from cdp.governance.actions import Shell
 
     password = secrets.token_urlsafe(12)
     shell = Shell("bench")

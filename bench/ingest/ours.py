@@ -9,9 +9,9 @@ from pathlib import Path
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore
 
-from cdp.ingest import ingest_shard
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.firestore import FirestoreDocuments
+from cdp.refresh.ingest import ingest_shard
 
 
 def main(folder: str, rows: str, project: str, name: str, shard: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from cdp.platform import Platform, build
+from cdp.deployments.build import Platform, build
 from cdp.settings import Settings
 from cdp.warehouse.port import Warehouse
 

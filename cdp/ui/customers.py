@@ -10,7 +10,7 @@ import streamlit as st
 
 from cdp.domain.errors import CdpError
 from cdp.domain.policy import Policy
-from cdp.governance import EXPORT_AT_MOST, MIN_REASON
+from cdp.governance.actions import EXPORT_AT_MOST, MIN_REASON
 from cdp.insight import customers, person
 from cdp.insight.customers import Filters, Listing, Order
 from cdp.ui import app, frame, masks, words

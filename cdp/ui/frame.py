@@ -126,7 +126,7 @@ def still_signed_in(actor: Callable[[], str]) -> None:
     """Draw the whole page anew where the session is over; the first line of every dialog.
 
     Args:
-        actor: see `cdp.auth.actor`.
+        actor: see `cdp.ui.auth.actor`.
     """
     try:
         actor()

@@ -15,7 +15,7 @@ from cdp.ui import profile as parts
 from cdp.ui.frame import card
 
 Act = Callable[..., None]
-"""Takes an action for whoever is signed in then; see `cdp.auth.act`."""
+"""Takes an action for whoever is signed in then; see `cdp.ui.auth.act`."""
 
 
 def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str]) -> None:

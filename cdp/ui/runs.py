@@ -8,10 +8,10 @@ from typing import Any, Final
 import streamlit as st
 
 from cdp.executions.port import Executions, Step
-from cdp.follow import PHASES, Follower, Phase
 from cdp.insight.runs import REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import DocumentStore
+from cdp.refresh.follow import PHASES, Follower, Phase
 from cdp.ui import charts, frame, words
 from cdp.ui.frame import Badge, Color
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from cdp.embedded import WORKFLOW
+from cdp.deployments.embedded import WORKFLOW
 from cdp.executions.local import LocalExecutions, hold
 from cdp.executions.port import State
 from cdp.workflow_engine import (

@@ -21,7 +21,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1
 from google.cloud.storage import Client as StorageClient
 
-from cdp.cloud import Cloud
+from cdp.deployments.cloud import Cloud
 from cdp.executions.local import LocalExecutions
 from cdp.executions.port import State
 from cdp.settings import Settings

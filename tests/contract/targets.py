@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from cdp.domain.errors import CdpError
-from cdp.ingest import ingest_shard
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.port import Refused
+from cdp.refresh.ingest import ingest_shard
 
 
 def message(event):

@@ -20,7 +20,7 @@ from cdp.executions.port import (
     State,
     WorkflowNotDeployed,
 )
-from cdp.follow import Follower
+from cdp.refresh.follow import Follower
 from tests.cloud.workflows import PARENT, CloudWorkflows, connect
 from tests.waiting import wait
 

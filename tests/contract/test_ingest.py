@@ -12,13 +12,13 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
-from cdp.ingest import Truncated, ingest_shard
 from cdp.objects.cloud_storage import CloudStorageObjects
 from cdp.objects.folder import FolderObjects
 from cdp.objects.port import GenerationChanged, ObjectNotFound
 from cdp.profiles.firestore import FirestoreDocuments
 from cdp.profiles.port import Put, Where
 from cdp.profiles.sqlite import SqliteDocuments
+from cdp.refresh.ingest import Truncated, ingest_shard
 
 NOW = datetime(2021, 1, 29, 8, tzinfo=UTC)
 MIB = 1 << 20

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cdp.platform import Platform, build
+from cdp.deployments.build import Platform, build
 from cdp.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

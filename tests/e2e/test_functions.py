@@ -16,12 +16,12 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, pubsub_v1, storage
 from google.protobuf.duration_pb2 import Duration
 
-from cdp.dead_letters import DocumentDeadLetters
 from cdp.objects.cloud_storage import CloudStorageObjects
 from cdp.profiles.firestore import FirestoreDocuments
 from cdp.queue.local import Delivery, LocalQueue
 from cdp.queue.port import Dead
 from cdp.queue.pubsub import PubSubQueue
+from cdp.refresh.dead_letters import DocumentDeadLetters
 from functions.package import package
 from tests import emulators
 

@@ -14,8 +14,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.app_test import TMP_DIR
 
+from cdp.deployments.build import Platform, build
 from cdp.domain.access import Role
-from cdp.platform import Platform, build
 from cdp.settings import Settings
 from tests.e2e.support import Cdp
 from tests.pages.property import make

@@ -10,8 +10,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import HOME_PAGE
 from cdp.domain.access import Role
-from cdp.platform import HOME_PAGE
 
 SECONDS = 30
 ACCOUNTS = {Role.ADMIN: "ada", Role.MARKETER: "max"}

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cdp.audit import Outcome
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role
-from cdp.governance import Shell
-from cdp.platform import Platform
+from cdp.governance.actions import Shell
+from cdp.governance.audit import Outcome
 from cdp.ui.audit import ACTIONS
 from tests.pages.support import go, said, table
 

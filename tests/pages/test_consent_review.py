@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role, mask
-from cdp.platform import Platform
 from cdp.profiles.port import PROFILES, Put
 from cdp.ui import words
 from tests.pages.property import FORMULA, HOSTILE, OPAL

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role, mask
 from cdp.insight import customers
 from cdp.insight.customers import Filters, Order
-from cdp.platform import Platform
 from cdp.profiles.port import PROFILES, Put
 from cdp.ui import words
 from tests.pages.property import FORMULA, HOSTILE, HOSTILE_ID, OPAL, PAULA

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role
-from cdp.platform import Platform
 from cdp.profiles.port import PROFILES
 from cdp.ui import words
 from tests.pages.property import ATTACKS, FORMULA, HOSTILE, HOSTILE_ID

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role, mask
-from cdp.platform import Platform
 from cdp.ui import masks
 from tests.pages.property import HOSTILE, OPAL, PAULA
 from tests.pages.support import Download, Wire, go, table, tour

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role
-from cdp.platform import Platform
 from cdp.ui import words
 from tests.pages.support import go, links, metrics, said
 

@@ -8,9 +8,9 @@ from datetime import date
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import Platform
 from cdp.domain.access import Role
 from cdp.executions.port import State
-from cdp.platform import Platform
 from tests.pages.property import HOSTILE
 from tests.pages.support import go, said, table
 from tests.people import audited, change, tamper

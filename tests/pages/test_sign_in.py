@@ -11,13 +11,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from cdp import auth
-from cdp.accounts import ATTEMPTS
+from cdp.deployments.build import HOME_PAGE, Platform
 from cdp.domain.access import Role
 from cdp.domain.payload import timestamp
-from cdp.platform import HOME_PAGE, Platform
+from cdp.governance.accounts import ATTEMPTS
 from cdp.profiles.port import Delete
-from cdp.ui import app
+from cdp.ui import app, auth
 from tests.pages.support import ACCOUNTS, PAGES, SECONDS, fill, inside, open_page, visit
 from tests.people import PASSWORD, audited, change, tamper
 from tests.waiting import wait
@@ -536,7 +535,7 @@ def test_what_finds_its_session_emptied_has_the_whole_page_drawn_anew() -> None:
     def fragment() -> None:
         import streamlit as st
 
-        from cdp import auth
+        from cdp.ui import auth
 
         st.session_state["runs"] = st.session_state.get("runs", 0) + 1
         if st.session_state["runs"] < 3:

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from cdp.cloud import Cloud
+from cdp.deployments.build import build, missing
+from cdp.deployments.cloud import Cloud
 from cdp.executions.port import State
-from cdp.follow import Follower
-from cdp.ingest import RECEIPTS
 from cdp.insight.runs import receipts
-from cdp.platform import build, missing
 from cdp.profiles.port import PROFILES, Create, Delete, Where
+from cdp.refresh.follow import Follower
+from cdp.refresh.ingest import RECEIPTS
+from cdp.refresh.steps import policy_parameters
 from cdp.settings import Settings
-from cdp.steps import policy_parameters
 from cdp.warehouse.statements import questions, statements
 from tests.unit.warehouse import test_statements
 

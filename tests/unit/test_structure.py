@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [ROOT / "Home.py", *sorted((ROOT / "pages").glob("*.py"))]
 PAGES = SCRIPTS[1:]
-DRAWING = [*SCRIPTS, ROOT / "cdp" / "auth.py", *sorted((ROOT / "cdp" / "ui").glob("*.py"))]
+DRAWING = [*SCRIPTS, *sorted((ROOT / "cdp" / "ui").glob("*.py"))]
 
 ENGINES = {"duckdb", "sqlite3", "google", "polars", "pyarrow", "pandas", "sqlglot", "requests"}
 ADAPTERS = {
@@ -139,7 +139,7 @@ def test_every_widget_has_a_key(path: Path) -> None:
 def test_nothing_but_the_cookie_is_a_script(path: Path) -> None:
     given = {keyword.arg for call in calls(parsed(path)) for keyword in call.keywords}
     assert "unsafe_allow_html" not in given
-    assert "unsafe_allow_javascript" not in given or path == ROOT / "cdp" / "auth.py"
+    assert "unsafe_allow_javascript" not in given or path == ROOT / "cdp" / "ui" / "auth.py"
 
 
 @pytest.mark.parametrize("path", named(DRAWING))

@@ -7,8 +7,8 @@ import flask
 import pytest
 
 from cdp.domain.errors import CdpError, Unavailable
-from cdp.runs import LeaseLost
-from cdp.steps import UnknownStep
+from cdp.refresh.runs import LeaseLost
+from cdp.refresh.steps import UnknownStep
 from functions import main
 
 

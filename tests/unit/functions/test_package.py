@@ -85,7 +85,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_ingest_starts_without_what_it_does_not_need(folder):
-    program = "import main, cdp.cloud, cdp.profiles.firestore, cdp.objects.cloud_storage"
+    program = (
+        "import main, cdp.deployments.cloud, cdp.profiles.firestore, cdp.objects.cloud_storage"
+    )
     assert imported(folder, program) & NEVER == set()
 
 
@@ -135,7 +137,10 @@ def test_all_that_the_functions_import_is_installed_by_their_requirements(folder
 
 
 def test_steps_start_without_an_engine_or_a_console(folder):
-    program = "import main, cdp.cloud, cdp.steps, cdp.warehouse.bigquery, cdp.executions.cloud"
+    program = (
+        "import main, cdp.deployments.cloud, cdp.refresh.steps, cdp.warehouse.bigquery, "
+        "cdp.executions.cloud"
+    )
     found = imported(folder, program)
     assert found & {"streamlit", "duckdb", "sqlglot", "rich", "networkx", "plotly"} == set()
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from cdp.platform import Platform
+from cdp.deployments.build import Platform
 from cdp.warehouse.port import Warehouse
 from tests.e2e.support import Cdp
 

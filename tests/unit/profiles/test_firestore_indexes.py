@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cdp.audit import Audit
 from cdp.domain.payload import FIELDS, FieldType
 from cdp.domain.policy import Policy
+from cdp.governance.audit import Audit
 from cdp.insight import consent, customers
 from cdp.insight.customers import Filters, Order
 from cdp.profiles import firestore_queries as queries

@@ -22,8 +22,8 @@ from cdp.domain.policy import Policy
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import LocalQueue
-from cdp.runs import Runs
-from cdp.steps import Limits, Steps, policy_parameters
+from cdp.refresh.runs import Runs
+from cdp.refresh.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.dialect import parameter_types
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.export_view import export_view

@@ -22,15 +22,15 @@ import yaml
 from sqlglot import exp
 from zetasql.types import TypeKind
 
-from cdp.dead_letters import DocumentDeadLetters
 from cdp.domain.days import BATCH_DAYS, ExportTable
 from cdp.domain.policy import Policy
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Put
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import LocalQueue
-from cdp.runs import Runs
-from cdp.steps import Limits, Steps, policy_parameters
+from cdp.refresh.dead_letters import DocumentDeadLetters
+from cdp.refresh.runs import Runs
+from cdp.refresh.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.export_view import VIEW_CHARACTERS, export_view
 from cdp.warehouse.port import StatementError
 from cdp.warehouse.row_files import RAW_TABLES

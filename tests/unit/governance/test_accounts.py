@@ -6,8 +6,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from cdp.accounts import ATTEMPTS, AccountError, Accounts
 from cdp.domain.access import Role
+from cdp.governance.accounts import ATTEMPTS, AccountError, Accounts
 from cdp.profiles.port import AlreadyExists, Conflict, Write
 from cdp.profiles.sqlite import SqliteDocuments
 from tests.people import PASSWORD, ROUNDS, Clock, add, tamper

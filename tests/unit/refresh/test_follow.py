@@ -1,8 +1,8 @@
 """An execution in words."""
 
+from cdp.deployments.embedded import WORKFLOW
 from cdp.domain.policy import Policy
-from cdp.embedded import WORKFLOW
-from cdp.follow import PHASES, why_no_profiles
+from cdp.refresh.follow import PHASES, why_no_profiles
 
 
 def totals(**more: int) -> dict[str, int]:

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdp.dead_letters import DocumentDeadLetters
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.port import Dead
+from cdp.refresh.dead_letters import DocumentDeadLetters
 
 NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
 

@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from cdp import cloud
 from cdp.__main__ import cdp
-from cdp.cloud import Cloud
+from cdp.deployments.build import HOME_PAGE
+from cdp.deployments.cloud import Cloud
 from cdp.domain.errors import CdpError
-from cdp.platform import HOME_PAGE
 from cdp.settings import Settings, SettingsError
 from tests.pages.support import Served
 

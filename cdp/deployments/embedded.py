@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypedDict
 
-from cdp.deployment import Platform
+from cdp.deployments.base import Platform
 from cdp.domain.errors import CdpError
 from cdp.executions.local import Heartbeat, LocalExecutions, hold
 from cdp.executions.port import Execution, State
@@ -22,9 +22,9 @@ from cdp.warehouse.row_files import LoadedRows, load_rows
 
 if TYPE_CHECKING:
     from cdp.queue.port import Refused
-    from cdp.steps import Steps
+    from cdp.refresh.steps import Steps
 
-WORKFLOW: Final = Path(__file__).resolve().parent.parent / "workflow.yaml"
+WORKFLOW: Final = Path(__file__).resolve().parents[2] / "workflow.yaml"
 TARGET: Final = "functions.main:ingest"
 _POLL_SECONDS: Final = "0.1"
 
@@ -138,7 +138,7 @@ class Embedded(Platform):
 
     def _interpret(self, execution: Execution) -> tuple[State, Any, str | None]:
         # Only the process that runs an execution pays for these.
-        from cdp.connectors import STEPS_URL, connectors, steps_over  # noqa: PLC0415
+        from cdp.refresh.connectors import STEPS_URL, connectors, steps_over  # noqa: PLC0415
         from cdp.workflow_engine import (  # noqa: PLC0415
             Interpreter,
             WorkflowCancelled,

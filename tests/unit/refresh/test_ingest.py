@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.domain.merge import Kind
-from cdp.ingest import BadRow, Shard, parse_row
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.port import Refused
+from cdp.refresh.ingest import BadRow, Shard, parse_row
 
 NOW = datetime(2021, 1, 29, 8, tzinfo=UTC)
 MIB = 1 << 20

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from cdp.accounts import USERS, AccountError, Accounts
-from cdp.audit import AUDIT, Audit
 from cdp.domain.access import NotPermitted, Role
 from cdp.domain.errors import CdpError
 from cdp.executions.local import LocalExecutions
 from cdp.executions.port import ExecutionNotFound, State
-from cdp.governance import Actor, Governance, RefreshRunning, Shell
+from cdp.governance.accounts import USERS, AccountError, Accounts
+from cdp.governance.actions import Actor, Governance, RefreshRunning, Shell
+from cdp.governance.audit import AUDIT, Audit
 from cdp.profiles.port import AlreadyExists, Conflict
 from cdp.profiles.sqlite import SqliteDocuments
 from tests.people import PASSWORD, ROUNDS, add, audited, change, tamper

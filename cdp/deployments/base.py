@@ -1,4 +1,4 @@
-"""What every deployment has: its ports, filled in by `cdp.embedded` or `cdp.cloud`.
+"""What every deployment has: its ports, filled in by `embedded` or `cloud`.
 
 Parts are made on first use, so that a function pays only for those that it needs.
 """
@@ -13,18 +13,18 @@ from zoneinfo import ZoneInfo
 
 from cdp.domain.policy import Policy
 from cdp.executions.port import ExecutionNotFound
-from cdp.runs import Runs
+from cdp.refresh.runs import Runs
 from cdp.settings import Settings
 
 if TYPE_CHECKING:
-    from cdp.accounts import Accounts
-    from cdp.audit import Audit
     from cdp.executions.port import Executions
-    from cdp.governance import Governance
+    from cdp.governance.accounts import Accounts
+    from cdp.governance.actions import Governance
+    from cdp.governance.audit import Audit
     from cdp.objects.port import ObjectStore
     from cdp.profiles.port import DocumentStore
     from cdp.queue.port import DeadLetters, Queue, Refused
-    from cdp.steps import Steps
+    from cdp.refresh.steps import Steps
     from cdp.warehouse.ga4_files import Loaded
     from cdp.warehouse.port import Warehouse
     from cdp.warehouse.row_files import LoadedRows
@@ -119,19 +119,19 @@ class Platform(ABC):
 
     @cached_property
     def accounts(self) -> "Accounts":
-        from cdp.accounts import Accounts  # noqa: PLC0415
+        from cdp.governance.accounts import Accounts  # noqa: PLC0415
 
         return Accounts(self.documents)
 
     @cached_property
     def audit(self) -> "Audit":
-        from cdp.audit import Audit  # noqa: PLC0415
+        from cdp.governance.audit import Audit  # noqa: PLC0415
 
         return Audit(self.documents)
 
     @cached_property
     def governance(self) -> "Governance":
-        from cdp.governance import Governance  # noqa: PLC0415
+        from cdp.governance.actions import Governance  # noqa: PLC0415
 
         return Governance(
             self.documents, self.accounts, self.audit, self.executions, self.executions.start
@@ -139,7 +139,7 @@ class Platform(ABC):
 
     def steps_over(self, warehouse: "Warehouse", queue: "Queue") -> "Steps":
         """Return what the workflow asks of Python, over these two and the deployment's own."""
-        from cdp.steps import Limits, Steps  # noqa: PLC0415
+        from cdp.refresh.steps import Limits, Steps  # noqa: PLC0415
 
         settings = self.settings
         return Steps(

@@ -13,18 +13,18 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cdp.deployment import Platform
+from cdp.deployments.base import Platform
 from cdp.domain.errors import CdpError
 
 if TYPE_CHECKING:
-    from cdp.dead_letters import DocumentDeadLetters
     from cdp.executions.cloud import CloudExecutions
     from cdp.objects.cloud_storage import CloudStorageObjects
     from cdp.profiles.firestore import FirestoreDocuments
     from cdp.profiles.firestore_indexes import Indexes
     from cdp.queue.port import Refused
     from cdp.queue.pubsub import PubSubQueue
-    from cdp.steps import Steps
+    from cdp.refresh.dead_letters import DocumentDeadLetters
+    from cdp.refresh.steps import Steps
     from cdp.warehouse.bigquery import BigQueryWarehouse
     from cdp.warehouse.ga4_files import Loaded
     from cdp.warehouse.row_files import LoadedRows
@@ -81,7 +81,7 @@ class Cloud(Platform):
 
     @cached_property
     def dead_letters(self) -> "DocumentDeadLetters":
-        from cdp.dead_letters import DocumentDeadLetters  # noqa: PLC0415
+        from cdp.refresh.dead_letters import DocumentDeadLetters  # noqa: PLC0415
 
         return DocumentDeadLetters(self.documents)
 

@@ -21,7 +21,7 @@ from cdp.insight import reports
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
 from cdp.queue.port import DeadLetters, Queue
-from cdp.runs import Runs
+from cdp.refresh.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements

@@ -16,11 +16,11 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException, StreamlitSecretNotFoundError
 from streamlit_authenticator.controllers import AuthenticationController
 
-from cdp.accounts import MAX_PASSWORD_BYTES, Account
 from cdp.domain.access import NotPermitted, Role
 from cdp.domain.errors import CdpError
 from cdp.domain.payload import timestamp
-from cdp.governance import permits
+from cdp.governance.accounts import MAX_PASSWORD_BYTES, Account
+from cdp.governance.actions import permits
 from cdp.ui.app import platform
 from cdp.ui.frame import FLASH
 from cdp.ui.words import plain

@@ -3,23 +3,23 @@
 from pathlib import Path
 from typing import Final
 
-from cdp.deployment import Platform
+from cdp.deployments.base import Platform
 from cdp.domain.errors import CdpError
 from cdp.settings import Settings
 
 __all__ = ["HOME_PAGE", "Platform", "build", "missing"]
 
-HOME_PAGE: Final = Path(__file__).resolve().parent.parent / "Home.py"
+HOME_PAGE: Final = Path(__file__).resolve().parents[2] / "Home.py"
 
 
 def build(settings: Settings) -> Platform:
     """Return the deployment that *settings* describe."""
     # Only one of them is imported: functions on Google Cloud have no DuckDB.
     if settings.deployment == "gcp":
-        from cdp.cloud import Cloud  # noqa: PLC0415
+        from cdp.deployments.cloud import Cloud  # noqa: PLC0415
 
         return Cloud(settings)
-    from cdp.embedded import Embedded  # noqa: PLC0415
+    from cdp.deployments.embedded import Embedded  # noqa: PLC0415
 
     return Embedded(settings)
 

@@ -9,7 +9,7 @@ import pytest
 
 from cdp.domain.errors import CdpError
 from cdp.profiles.sqlite import SqliteDocuments
-from cdp.runs import LeaseLost, Runs
+from cdp.refresh.runs import LeaseLost, Runs
 
 
 class Clock:

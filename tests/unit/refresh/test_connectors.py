@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cdp.connectors import STEPS_URL, connectors, steps_over
 from cdp.domain.errors import CdpError
 from cdp.objects.folder import FolderObjects
+from cdp.refresh.connectors import STEPS_URL, connectors, steps_over
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.rest import query_parameter
 from cdp.workflow_engine import CallError

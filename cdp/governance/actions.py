@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cdp.accounts import Account, AccountError, Accounts
-from cdp.audit import Audit, Outcome
 from cdp.domain.access import NotPermitted, Role
 from cdp.domain.errors import CdpError
 from cdp.executions.port import Executions
+from cdp.governance.accounts import Account, AccountError, Accounts
+from cdp.governance.audit import Audit, Outcome
 from cdp.profiles.port import DocumentStore, Write
 
 MIN_REASON: Final = 8

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp.audit import AUDIT, Audit, Outcome
+from cdp.governance.audit import AUDIT, Audit, Outcome
 from cdp.profiles.port import AlreadyExists, Create
 from cdp.profiles.sqlite import SqliteDocuments
 from tests.people import Clock

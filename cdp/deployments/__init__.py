@@ -1,0 +1,1 @@
+"""The composition: which adapters a deployment is made of."""
