@@ -7,11 +7,14 @@ JOBS ?= auto
 PORT ?= 8501
 CONFIG ?= deploy/config.env
 
-.PHONY: demo functions test smoke check format clean
+.PHONY: install demo functions test smoke check format clean
+
+# The command: .venv/bin/cdp.
+install: $(VENV)/.runs
 
 demo: $(VENV)/.runs
-	@$(RUN) -m cdp demo
-	@$(RUN) -m cdp serve --port $(PORT)
+	@$(VENV)/bin/cdp demo
+	@$(VENV)/bin/cdp serve --port $(PORT)
 
 # The functions of the gcp deployment, each on a port of its own; see docs/functions.md.
 functions: $(VENV)/.runs
@@ -39,12 +42,12 @@ format: $(VENV)/.tests
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(VENV)/.runs: requirements.txt constraints.txt
+$(VENV)/.runs: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12"; exit 1; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@echo "Installing requirements.txt into $(VENV)"
-	@$(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@echo "Installing cdp into $(VENV)"
+	@$(RUN) -m pip install -q --disable-pip-version-check -e . -c constraints.txt
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.runs requirements-dev.txt

@@ -1,6 +1,6 @@
 """Settings: read once, at the edge, from the environment (and `.env`); every one has a default.
 
-`python -m cdp doctor` prints them with where each came from.
+`cdp doctor` prints them with where each came from.
 """
 
 from collections.abc import Mapping

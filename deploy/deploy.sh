@@ -91,7 +91,7 @@ done
 
 step "Done. Next, with deploy/deploy.sh --env > .env on this machine:"
 cat <<'TEXT'
-#   python -m cdp user add NAME --role admin     the first account of the console
-#   python -m cdp refresh                        the first refresh
+#   cdp user add NAME --role admin     the first account of the console
+#   cdp refresh                        the first refresh
 TEXT
 echo "#   $(url cdp-console)   the console"

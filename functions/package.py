@@ -13,6 +13,7 @@ FUNCTIONS: Final = ("main.py", "logs.py")
 # The console, the command line and the embedded deployment stay at home.
 LEFT_OUT: Final = (
     "__main__.py",
+    "cli",
     "demo",
     "deployments/embedded.py",
     "executions/local.py",

@@ -161,7 +161,5 @@ def _split_people(components: pl.DataFrame, joined: pl.DataFrame) -> int:
 
 def _read(path: Path) -> pl.DataFrame:
     if not path.is_file():
-        raise InputError(
-            f"{path} is missing; name a folder that `python -m cdp generate` has written."
-        )
+        raise InputError(f"{path} is missing; name a folder that `cdp generate` has written.")
     return pl.read_parquet(path)

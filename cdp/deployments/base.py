@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from cdp.domain.policy import Policy
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from cdp.warehouse.ga4_files import Loaded
     from cdp.warehouse.port import Warehouse
     from cdp.warehouse.row_files import LoadedRows
+
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+FILES: Final = _ROOT if (_ROOT / "workflow.yaml").is_file() else _ROOT / "cdp" / "files"
+"""Where Home.py, the pages and workflow.yaml are: the checkout, or the installed package."""
 
 
 class Platform(ABC):

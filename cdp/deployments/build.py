@@ -1,15 +1,14 @@
 """The composition root: settings → the deployment. Everything that runs starts here."""
 
-from pathlib import Path
 from typing import Final
 
-from cdp.deployments.base import Platform
+from cdp.deployments.base import FILES, Platform
 from cdp.domain.errors import CdpError
 from cdp.settings import Settings
 
 __all__ = ["HOME_PAGE", "Platform", "build", "missing"]
 
-HOME_PAGE: Final = Path(__file__).resolve().parents[2] / "Home.py"
+HOME_PAGE: Final = FILES / "Home.py"
 
 
 def build(settings: Settings) -> Platform:

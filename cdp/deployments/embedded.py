@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypedDict
 
-from cdp.deployments.base import Platform
+from cdp.deployments.base import FILES, Platform
 from cdp.domain.errors import CdpError
 from cdp.executions.local import Heartbeat, LocalExecutions, hold
 from cdp.executions.port import Execution, State
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cdp.queue.port import Refused
     from cdp.refresh.steps import Steps
 
-WORKFLOW: Final = Path(__file__).resolve().parents[2] / "workflow.yaml"
+WORKFLOW: Final = FILES / "workflow.yaml"
 TARGET: Final = "functions.main:ingest"
 _POLL_SECONDS: Final = "0.1"
 
@@ -41,7 +41,7 @@ class Embedded(Platform):
 
     lease_seconds = 60
     poll_seconds = 0.05
-    first_load = "Load an export with `python -m cdp load ga4 PATH`"
+    first_load = "Load an export with `cdp load ga4 PATH`"
 
     @cached_property
     def documents(self) -> SqliteDocuments:
@@ -91,7 +91,7 @@ class Embedded(Platform):
 
     def published(self) -> DuckWarehouse:
         if not published_path(self.settings.home).exists():
-            raise CdpError("nothing was refreshed yet; run `python -m cdp refresh`")
+            raise CdpError("nothing was refreshed yet; run `cdp refresh`")
         return self._warehouse(published=True)
 
     def load_ga4(self, paths: Sequence[Path], **options: Any) -> list[Loaded]:
@@ -113,7 +113,7 @@ class Embedded(Platform):
                 f"{home} cannot be written ({error.strerror}); set CDP_HOME to a folder"
             )
         if not any(self.raw.glob("events_*.parquet")):
-            problems.append("no GA4 export is loaded; run `python -m cdp load ga4 PATH...`")
+            problems.append("no GA4 export is loaded; run `cdp load ga4 PATH...`")
         if not WORKFLOW.is_file():
             problems.append(f"{WORKFLOW} is missing; it belongs beside the package")
         return problems

@@ -198,7 +198,7 @@ class CloudExecutions:
         )
         match error:
             case exceptions.NotFound() | exceptions.InvalidArgument() if id is not None:
-                return ExecutionNotFound(f"no run {id}; `python -m cdp runs` lists them")
+                return ExecutionNotFound(f"no run {id}; `cdp runs` lists them")
             case exceptions.NotFound() | exceptions.FailedPrecondition() if id is None:
                 return WorkflowNotDeployed(
                     f"the workflow {workflow} cannot run in {region} ({_said(error)}); deploy it: "

@@ -157,7 +157,7 @@ class LocalExecutions:
                 values,
             ).fetchall()
         if id is not None and not rows:
-            raise ExecutionNotFound(f"no run {id}; `python -m cdp runs` lists them")
+            raise ExecutionNotFound(f"no run {id}; `cdp runs` lists them")
         return [
             Execution(
                 row[0],

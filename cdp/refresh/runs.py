@@ -101,7 +101,7 @@ class Runs:
         """
         found = self._documents.get("runs", run_id)
         if found is None:
-            raise CdpError(f"no run {run_id}; `python -m cdp runs` lists them")
+            raise CdpError(f"no run {run_id}; `cdp runs` lists them")
         return found.body
 
     def note(self, run_id: str, **more: Any) -> None:

@@ -287,7 +287,7 @@ def _password_form() -> Account | None:
     if not platform().accounts.exist():
         st.info(
             "There is no account yet. Make one at the command line: "
-            "`python -m cdp user add NAME --role admin`",
+            "`cdp user add NAME --role admin`",
             icon=":material/person_add:",
         )
     if not sent:

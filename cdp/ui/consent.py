@@ -239,7 +239,7 @@ def decisions(report: Report, loads: Sequence[Document]) -> None:
                 alt="Decisions by source, purpose and state",
             )
         else:
-            st.caption("No decision was loaded yet: `python -m cdp load consent FILE`.")
+            st.caption("No decision was loaded yet: `cdp load consent FILE`.")
     with card("Loaded by", "Files of decisions, the newest first."):
         if loads:
             st.dataframe(

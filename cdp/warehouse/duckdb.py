@@ -183,7 +183,7 @@ def _connect(
             raise CdpError(f"{file} cannot be opened: {error}") from error
         who = f"process {holder[1]}" if holder else "another process"
         raise WarehouseBusy(
-            f"{who} is writing the warehouse; wait until it ends, or see `python -m cdp runs`"
+            f"{who} is writing the warehouse; wait until it ends, or see `cdp runs`"
         ) from error
     db.execute("SET TimeZone = 'UTC'")
     if not published:

@@ -1,4 +1,4 @@
-"""Executes one workflow text in a process of its own, as `python -m cdp execute` does the refresh.
+"""Executes one workflow text in a process of its own, as `cdp execute` does the refresh.
 
 python -m tests.contract.execute HOME TEXT execute ID --lock N
 """

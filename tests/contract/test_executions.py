@@ -113,7 +113,7 @@ def test_an_unknown_id_is_told(executions):
         executions.steps,
         lambda run: executions.cancel(run, by="bob"),
     ):
-        with pytest.raises(ExecutionNotFound, match=f"no run {NOBODY}; `python -m cdp runs`"):
+        with pytest.raises(ExecutionNotFound, match=f"no run {NOBODY}; `cdp runs`"):
             ask(NOBODY)
 
 

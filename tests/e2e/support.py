@@ -19,7 +19,7 @@ NO_CONSENT_MODE = ROOT / "docs" / "examples" / "no-consent-mode.toml"
 
 @dataclass(frozen=True)
 class Cdp:
-    """`python -m cdp` with its data below *home*."""
+    """`cdp` with its data below *home*."""
 
     home: Path
     env: Mapping[str, str]

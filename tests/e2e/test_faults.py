@@ -208,8 +208,8 @@ def test_wrong_dates_are_refused_before_a_run_starts(cdp: Cdp) -> None:
 
 
 def test_looking_before_the_first_refresh_says_what_to_do(cdp: Cdp) -> None:
-    assert "python -m cdp refresh" in cdp.run("stats", code=1)
-    assert "python -m cdp load ga4" in cdp.run("doctor", code=1)
+    assert "cdp refresh" in cdp.run("stats", code=1)
+    assert "cdp load ga4" in cdp.run("doctor", code=1)
 
 
 def test_an_unknown_identifier_is_told(cdp: Cdp) -> None:

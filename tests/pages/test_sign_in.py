@@ -120,7 +120,7 @@ def test_where_there_is_no_account_yet_the_command_is_told(deployment: Platform)
     assert not visit().info
     deployment.documents.commit([Delete("users", name) for name in ACCOUNTS.values()])
     (told,) = visit().info
-    assert "`python -m cdp user add NAME --role admin`" in told.value
+    assert "`cdp user add NAME --role admin`" in told.value
 
 
 # --- the end of a session -------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_every_part_is_there(platform: Cloud) -> None:
     assert {f"{name}.sql" for name in statements()} <= released
     platform.executions.list(limit=1)
     platform.documents.page("runs", limit=1)
-    assert platform.accounts.exist(), "make the first: python -m cdp user add NAME --role admin"
+    assert platform.accounts.exist(), "make the first: cdp user add NAME --role admin"
 
 
 def test_a_refresh_ends_well(outcome: dict[str, Any]) -> None:

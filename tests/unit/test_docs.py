@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp.__main__ import cdp
+from cdp.cli.main import cdp
 from cdp.domain.payload import FIELDS
 from cdp.settings import Settings
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from google.cloud import bigquery
 from streamlit.testing.v1 import AppTest
 
-from cdp import cloud
 from cdp.__main__ import cdp
+from cdp.deployments import cloud
 from cdp.deployments.build import HOME_PAGE
 from cdp.deployments.cloud import Cloud
 from cdp.domain.errors import CdpError

@@ -12,7 +12,7 @@ from cdp.executions.local import LocalExecutions
 from cdp.executions.port import State
 from tests.waiting import wait
 
-# What `python -m cdp execute ID --lock N` does, without a workflow.
+# What `cdp execute ID --lock N` does, without a workflow.
 SCRIPT = """
 import sys, time
 from pathlib import Path
