@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from cdp.cli.common import DAY, JSON, embedded, out, print_json, shell, with_platform
 from cdp.deployments.build import Platform
 from cdp.domain.errors import CdpError
-from cdp.executions.port import Execution, Step
+from cdp.executions.port import Execution, ExecutionNotFound, Step
 from cdp.refresh.follow import PHASES, Follower, why_no_profiles
 
 
@@ -36,7 +36,8 @@ def refresh(
 ) -> None:
     """Bring new days, links and decisions into the profiles.
 
-    Exits with 0 when all was delivered, 1 when the run failed, 2 when only part was delivered.
+    Exits with 0 when all was delivered, 1 when the run failed, 2 when only part was delivered,
+    3 when another refresh is at it.
     """
     sys.exit(run_refresh(platform, since, until, full=full, as_json=as_json))
 
@@ -128,12 +129,15 @@ def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_js
         "run_id": execution.id,
         "state": execution.state.value.lower(),
         **dict.fromkeys(counts, 0),
-        "seconds": round(took.total_seconds(), 3),
         **({"error": execution.error} if execution.error else {}),
         **(execution.result or {}),
+        "seconds": round(took.total_seconds(), 3),
         "steps": phases,
     }
-    code = {"succeeded": 0, "partial": 2}.get(outcome["state"], 1)
+    code = {"succeeded": 0, "partial": 2, "held": 3}.get(outcome["state"], 1)
+    if code == 3:
+        with suppress(ExecutionNotFound):
+            outcome["by"] = platform.executions.get(outcome["held_by"]).started_by
     if as_json:
         print_json(outcome)
         return code
@@ -142,9 +146,10 @@ def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_js
     out.print()
     match outcome["state"]:
         case "held":
-            raise CdpError(
-                f"run {outcome['held_by']} is refreshing since {outcome['since']}; wait for it, or "
-                f"end it with `cdp cancel {outcome['held_by']}`"
+            by = f" by {outcome['by']}" if "by" in outcome else ""
+            out.print(
+                f"Held: run {outcome['held_by']}{by} is refreshing since {outcome['since']}. Wait "
+                f"for it, or end it with `cdp cancel {outcome['held_by']}`."
             )
         case "succeeded" if outcome.get("nothing_new"):
             out.print("Nothing new: no day, link, decision or rule changed since the last run.")

@@ -174,8 +174,10 @@ class Platform(ABC):
             return None
         try:
             execution = self.executions.get(holder)
-        except ExecutionNotFound:  # of another place, or long forgotten: its lease expires
-            return None
+        except ExecutionNotFound:
+            # An execution is known before it takes the lease: this one was forgotten, or never was.
+            self.runs.end(holder, "failed", {"error": "nobody knows its execution any more"})
+            return holder
         if not execution.state.ended:
             return None
         self.runs.end(holder, execution.state.value.lower(), {"error": execution.error})

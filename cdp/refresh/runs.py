@@ -88,6 +88,27 @@ class Runs:
         except Conflict:  # renewed by another thread, or taken over: look again
             self.renew(run_id)
 
+    def outnumber(self, run_id: str, seq: int) -> dict[str, Any]:
+        """Let the run's number be greater than *seq*, and return the run's document.
+
+        A document store that is an older copy counts from an older number, and what it numbers
+        anew would lose against what was numbered before. The run says that it was `outnumbered`.
+        """
+        run = self._documents.get("runs", run_id)
+        last = self._documents.get("counters", "seq")
+        if run is None or last is None:
+            return self.get(run_id)
+        if run.body["seq"] > seq:
+            return run.body
+        body = {**run.body, "seq": seq + 1, "outnumbered": True}
+        self._documents.commit(
+            [
+                Put("runs", run_id, body, expect=run.version),
+                Put("counters", "seq", {"value": seq + 1}, expect=last.version),
+            ]
+        )
+        return body
+
     def holder(self) -> str | None:
         """Return the id of the run that holds the lease, expired or not."""
         held = self._documents.get("leases", "refresh")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -19,7 +20,15 @@ from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
 from cdp.objects.port import ObjectStore
-from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
+from cdp.profiles.port import (
+    PROFILES,
+    AlreadyExists,
+    Conflict,
+    Create,
+    DocumentStore,
+    Put,
+    Where,
+)
 from cdp.queue.port import DeadLetters, Queue
 from cdp.refresh.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
@@ -36,6 +45,10 @@ TOLD_AT_MOST: Final = 1_000
 
 A profile or shard beyond counts as in doubt, and is delivered again by the next run.
 """
+RECALLED_AT_ONCE: Final = 50_000
+"""Profiles whose ids one call recalls: it has nine minutes."""
+_IDS_A_STATEMENT: Final = 10_000
+_LIVE: Final = Where("sync.state", "==", "live")
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
 
 
@@ -105,18 +118,30 @@ class Steps:
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "plan": self.plan,
+            "recall": self.recall,
             "batch": self.batch,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
+            "publish": self.publish,
             "settle": self.settle,
             "fail": self.fail,
         }
         if name not in known:
             raise UnknownStep(f"no step {name!r}; there are {', '.join(known)}")
+        if name in {"plan", "settle"} and (outcome := self._told(run_id)):
+            return {"nothing_new": True, "outcome": outcome} if name == "plan" else outcome
         if name != "lease":
             self._runs.renew(run_id)
         return known[name](run_id, body)
+
+    def _told(self, run_id: str) -> dict[str, Any] | None:
+        """Return the outcome of a run that ended well, whose answer was lost and is asked again."""
+        run = self._runs.get(run_id)
+        if run["state"] not in {"succeeded", "partial"}:
+            return None
+        beside = {"started_at", "ended_at", "arguments", "days", "outnumbered"}
+        return {name: value for name, value in run.items() if name not in beside}
 
     def lease(self, run_id: str, body: Any) -> dict[str, Any]:
         """Let one refresh run at a time; answer the second start with the run that holds the lease.
@@ -148,12 +173,18 @@ class Steps:
 
         Returns:
             `nothing_new` with the run's `outcome`, or `parameters`, how many `batches` of days
-            there are to clean, and limits.
+            there are to clean, and limits; `recall`: see there.
+
+        Raises:
+            CdpError: the document store's profile ids were made with another salt.
         """
         arguments = dict(body or {})
         full = bool(arguments.get("full"))
-        run = self._runs.get(run_id)
-        state = self._warehouse.query(statements()["90_state"], {}).to_dicts()[0]
+        store = self._store()
+        asked = {"store_run": str(store.get("run_id", ""))}
+        state = self._warehouse.query(statements()["90_state"], asked).to_dicts()[0]
+        run = self._runs.outnumber(run_id, state["seq"])
+        doubt = self._doubts(store, state, run)
         cleaned = {
             row["event_date"]: f"{row['suffix']}@{row['version']}"
             for row in self._warehouse.query(statements()["91_cleaned_days"], {}).to_dicts()
@@ -174,14 +205,13 @@ class Steps:
         for day in work:
             cleaned[day.table.day] = days.version_of(day.table)
         fingerprint = self._fingerprint(cleaned)
-        store_id = self._store_id()
-        same_store = state["store_id"] in (None, store_id)
+        recall = full or doubt or self._miscounts(state)
         nothing_new = (
             not work
-            and not full
-            and same_store
+            and not recall
             and state["unsettled"] == 0
             and state["fingerprint"] == fingerprint
+            and state["run_id"] == self._warehouse.published_run()
         )
         if nothing_new:
             outcome = self._outcome(run_id, "succeeded", {"nothing_new": True})
@@ -212,8 +242,9 @@ class Steps:
         self._objects.put(_plan_name(run_id), json.dumps(batches).encode())
         return {
             "nothing_new": False,
-            "forget_published": not same_store,
-            "parameters": _rest(self._parameters(run, full, fingerprint, store_id)),
+            "recall": recall,
+            "doubt": query_parameter("doubt", doubt),
+            "parameters": _rest(self._parameters(run, full, fingerprint, str(store["id"]))),
             "batches": len(batches),
             "seq": query_parameter("seq", int(run["seq"])),
             "shard_rows": self._limits.shard_rows,
@@ -258,16 +289,79 @@ class Steps:
         parts += [self._policy.digest, *statements().values()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-    def _store_id(self) -> str:
-        """Name the document store: what was delivered to another one is not in this one."""
+    def _store(self) -> Mapping[str, Any]:
+        """Return what the document store says of itself: `id`, `salt`, and `run_id` that settled.
+
+        Raises:
+            CdpError: its profile ids were made with another salt: new ones would be nobody's.
+        """
+        salt = hashlib.blake2b(b"salt of profile ids", key=self._salt.encode()[:64]).hexdigest()[:8]
         found = self._documents.get("meta", "store")
-        if found is None:
-            try:
-                self._documents.commit([Create("meta", "store", {"id": secrets.token_hex(8)})])
-            except AlreadyExists:
-                return self._store_id()
-            return self._store_id()
-        return str(found.body["id"])
+        if found is not None and found.body.get("salt") == salt:
+            return found.body
+        body: dict[str, Any] = {"id": secrets.token_hex(8), **(found.body if found else {})}
+        if body.get("salt") and self._documents.count(PROFILES):
+            raise CdpError(
+                "the salt is not the one that the profile ids in the document store were made "
+                "with: everybody would get a new id. Put the old one back (the file `salt` in "
+                "CDP_HOME, or the secret CDP_SALT), or start with an empty document store and an "
+                "empty warehouse"
+            )
+        body["salt"] = salt
+        with suppress(AlreadyExists, Conflict):  # another run was faster
+            self._documents.commit(
+                [
+                    Put("meta", "store", body, expect=found.version)
+                    if found
+                    else Create("meta", "store", body)
+                ]
+            )
+        return self._store()
+
+    def _doubts(
+        self, store: Mapping[str, Any], state: Mapping[str, Any], run: Mapping[str, Any]
+    ) -> bool:
+        """Whether what the warehouse says of the document store is of another one, or another time.
+
+        So it is where either of them was lost, or is an older copy.
+        """
+        if state["store_id"] is None:
+            return bool(store.get("run_id"))
+        return (
+            state["store_id"] != store["id"]
+            or (bool(store.get("run_id")) and not state["store_run_known"])
+            or bool(run.get("outnumbered"))
+        )
+
+    def _miscounts(self, state: Mapping[str, Any]) -> bool:
+        """Whether the store has more live profiles, or fewer, than runs have brought there."""
+        live = self._documents.count(PROFILES, [_LIVE])
+        return not state["live_settled"] <= live <= state["live"]
+
+    def recall(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Tell the warehouse which live profiles the document store has, some at a time.
+
+        What it has and nobody knows of is to be removed, and what it has lost to be brought again.
+
+        Args:
+            body: `cursor` of the call before; null at the start.
+
+        Returns:
+            `done`, and the `cursor` to go on from.
+        """
+        del run_id
+        cursor = (body or {}).get("cursor")
+        ids: list[str] = []
+        while len(ids) < RECALLED_AT_ONCE:
+            page = self._documents.page(PROFILES, where=[_LIVE], after=cursor, limit=1000)
+            ids += [document.id for document in page.documents]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        for start in range(0, len(ids), _IDS_A_STATEMENT):
+            some = ids[start : start + _IDS_A_STATEMENT]
+            self._warehouse.run(statements()["83_store"], {"ids": some})
+        return {"done": cursor is None, "cursor": cursor}
 
     def batch(self, run_id: str, body: Any) -> dict[str, Any]:
         """Let the next statements read the export's tables of one batch of the plan.
@@ -393,11 +487,31 @@ class Steps:
                 ids.append(profile_id)
         return ids
 
+    def publish(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Let pages see what the run made; before it counts as settled, or they might never.
+
+        Returns:
+            `totals` over everything.
+        """
+        del body
+        run = self._runs.get(run_id)
+        totals = self._warehouse.query(statements()["92_stats"], policy_parameters(self._policy))
+        now = self._clock()
+        reports.write(
+            self._warehouse,
+            self._documents,
+            self._policy,
+            today=now.astimezone(self._zone).date(),
+            stamp={"run_id": run_id, "seq": run["seq"], "at": timestamp(now)},
+        )
+        self._warehouse.publish(run_id)
+        return {"totals": totals.to_dicts()[0]}
+
     def settle(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run: succeeded when every shard's receipt adds up to the manifest, else partial.
 
         Args:
-            body: `exported`, `shards`, `rounds`, `jumps`.
+            body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
         manifest = self._manifest(run_id)
         receipts = self._receipts(run_id, manifest)
@@ -418,22 +532,14 @@ class Steps:
                 {"shard": shard, "reason": dead.get(shard, "no receipt in time")}
                 for shard in missing[:100]
             ],
-            "totals": self._warehouse.query(
-                statements()["92_stats"], policy_parameters(self._policy)
-            ).to_dicts()[0],
         }
-        outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
-        now = self._clock()
-        reports.write(
-            self._warehouse,
-            self._documents,
-            self._policy,
-            today=now.astimezone(self._zone).date(),
-            stamp={"run_id": run_id, "seq": outcome["seq"], "at": timestamp(now)},
-        )
-        self._warehouse.publish()
         if complete:
             self._discard_shards()
+            store = self._documents.get("meta", "store")
+            assert store is not None
+            settled = {**store.body, "run_id": run_id}
+            self._documents.commit([Put("meta", "store", settled, expect=store.version)])
+        outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
         self._runs.end(run_id, outcome["state"], outcome)
         return outcome
 

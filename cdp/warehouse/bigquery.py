@@ -209,7 +209,7 @@ class BigQueryWarehouse:
                         job.cancel(timeout=_CALL_SECONDS)
                         _succeeds(job, self._timeout)
 
-    def publish(self) -> None:
+    def publish(self, run_id: str) -> None:
         """Clone every table beside what readers see, then let them see the clones.
 
         One script, and one change of the work dataset's labels. A reader keeps what it opened
@@ -227,8 +227,15 @@ class BigQueryWarehouse:
             self.run(";\n".join(script), {})
         with self._explained("publish"):
             dataset = self._client.get_dataset(self._work)
-            dataset.labels |= {"published": side, "published_version": secrets.token_hex(8)}
+            dataset.labels |= {
+                "published": side,
+                "published_version": secrets.token_hex(8),
+                "published_run": run_id,
+            }
             self._client.update_dataset(dataset, ["labels"])
+
+    def published_run(self) -> str | None:
+        return self._pointer().get("published_run")
 
     def published_version(self) -> str | None:
         """Return what names the state that readers see; None where no run has settled."""

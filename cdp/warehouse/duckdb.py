@@ -8,8 +8,10 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ from cdp.warehouse.port import Job, StatementError, Value, WarehouseBusy
 from cdp.warehouse.row_files import RAW_TABLES
 from cdp.warehouse.sources import literal
 
+_CLOSING_SECONDS: Final = 5
 WORK: Final = "warehouse.duckdb"
 PUBLISHED: Final = "published.duckdb"
 
@@ -42,9 +45,18 @@ class DuckWarehouse:
         self, home: Path, *, memory_limit: str, threads: int, published: bool = False
     ) -> None:
         self._home = home
-        self._db = _connect(home, memory_limit, threads, published=published)
+        self._connect = partial(_connect, home, memory_limit, threads, published=published)
+        self._opened: duckdb.DuckDBPyConnection | None = self._connect() if published else None
         # A connection serves one statement at a time, which uses all threads by itself.
         self._lock = threading.RLock()
+
+    @property
+    def _db(self) -> duckdb.DuckDBPyConnection:
+        """The connection. A writer's is made on first use: who meets the lease needs none."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = _patiently(self._connect)
+            return self._opened
 
     def run(self, sql: str, parameters: Mapping[str, Value]) -> Job:
         with self._lock:
@@ -110,16 +122,26 @@ class DuckWarehouse:
         """Nothing is left at work: statements end with the one process that may write."""
         del run_id
 
-    def publish(self) -> None:
+    def publish(self, run_id: str) -> None:
         target = self._home / PUBLISHED
         copy = target.with_suffix(".new")
         with self._lock:
+            self._db.execute("CREATE OR REPLACE TABLE publication AS SELECT ? AS run_id", [run_id])
             self._db.execute("CHECKPOINT")
             _copy(self._home / WORK, copy)
         copy.replace(target)
 
+    def published_run(self) -> str | None:
+        try:
+            with duckdb.connect(str(self._home / PUBLISHED), read_only=True) as db:
+                found = db.execute("SELECT run_id FROM publication").fetchone()
+        except duckdb.Error:  # there is none, or none that can be read: publish it again
+            return None
+        return str(found[0]) if found else None
+
     def close(self) -> None:
-        self._db.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _execute(
         self, statement: Translated, parameters: Mapping[str, Value]
@@ -146,6 +168,22 @@ class DuckWarehouse:
 def published_path(home: Path) -> Path:
     """Return where the last settled run's state is."""
     return home / PUBLISHED
+
+
+def _patiently(connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
+    """Return what *connect* does; a run that has just ended may still be about to close the file.
+
+    Raises:
+        WarehouseBusy: another process keeps it.
+    """
+    deadline = time.monotonic() + _CLOSING_SECONDS
+    while True:
+        try:
+            return connect()
+        except WarehouseBusy:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _one(sql: str, parameters: Mapping[str, Value]) -> Translated:

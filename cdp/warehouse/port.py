@@ -72,8 +72,11 @@ class Warehouse(Protocol):
     def stop(self, run_id: str) -> None:
         """End the statements of a run that are still at work, and wait until they have ended."""
 
-    def publish(self) -> None:
-        """Let readers see the tables as they are now, at once and as a whole."""
+    def publish(self, run_id: str) -> None:
+        """Let readers see the tables as they are now, at once and as a whole, as of that run."""
+
+    def published_run(self) -> str | None:
+        """Return the run whose tables readers see; None where they see none."""
 
     def close(self) -> None:
         """Let go of what is open."""

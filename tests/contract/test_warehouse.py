@@ -341,12 +341,12 @@ def test_a_file_is_loaded_once_and_its_rows_are_read(place, warehouse):
 def test_readers_see_the_last_published_state_as_a_whole(place, warehouse):
     warehouse.run("create or replace table t as select 1 as x", {})
     warehouse.run("create or replace table gone as select 1 as x", {})
-    warehouse.publish()
+    warehouse.publish("r1")
     warehouse.run("insert into t (x) values (2)", {})
     with closing(place.published()) as reader:
         assert reader.query("select count(*) as n from t", {}).item() == 1
     warehouse.run("create or replace table later as select 1 as x", {})
-    warehouse.publish()
+    warehouse.publish("r2")
     with closing(place.published()) as reader:
         assert reader.query("select count(*) as n from t", {}).item() == 2
         assert reader.query("select x from later", {}).item() == 1

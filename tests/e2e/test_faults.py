@@ -127,10 +127,37 @@ def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) ->
     runs = cdp.platform.runs
     while runs.holder() != run_id and not executions.get(run_id).state.ended:
         time.sleep(0.005)
-    told = cdp.refresh(code=1)
-    assert (told["state"], told["exported"], told["written"]) in {("held", 0, 0), ("failed", 0, 0)}
-    assert told.get("held_by") == run_id or "is writing the warehouse" in told["error"]
+    told = cdp.refresh(code=3)
+    assert (told["state"], told["exported"], told["written"]) == ("held", 0, 0)
+    assert (told["held_by"], told["by"]) == (run_id, "ada")
     assert wait(executions, run_id, 60).state is State.SUCCEEDED
+
+
+def test_of_eight_starts_at_once_none_fails(cdp: Cdp, demo: Path) -> None:
+    load(cdp, demo)
+    executions = cdp.platform.executions
+    started = [executions.start({}, by="ada") for _ in range(8)]
+    ended = [wait(executions, run_id, 120) for run_id in started]
+    assert {run.state for run in ended} == {State.SUCCEEDED}
+    states = [dict(run.result)["state"] for run in ended]
+    assert set(states) <= {"succeeded", "held"}
+    assert "succeeded" in states
+    assert {"held_by", "since"} <= dict(ended[states.index("held")].result).keys()
+    assert "held" in cdp.run("runs")
+
+
+def test_a_lease_of_a_run_that_nobody_knows_is_freed(cdp: Cdp, write: Write) -> None:
+    cdp.run("load", "ga4", write("events_20261001.ndjson", [event("20261001", "a.1")]))
+    cdp.platform.runs.take("of-another-life", {})
+    assert cdp.refresh()["state"] == "succeeded"
+    run = cdp.platform.runs.get("of-another-life")
+    assert (run["state"], run["error"]) == ("failed", "nobody knows its execution any more")
+
+
+def test_the_seconds_of_a_run_are_all_of_them(cdp: Cdp, write: Write) -> None:
+    cdp.run("load", "ga4", write("events_20261001.ndjson", [event("20261001", "a.1")]))
+    outcome = cdp.refresh()
+    assert outcome["seconds"] >= sum(outcome["steps"].values())
 
 
 def test_a_row_that_cannot_be_stored_makes_the_run_partial_until_it_can(

@@ -231,17 +231,50 @@ def test_what_is_in_doubt_is_told_in_little_however_much_it_is(
 def test_the_end_adds_up_and_is_partial_while_anything_is_missing(at: SimpleNamespace) -> None:
     exported(at, 3, 2)
     receipt(at, 0, 3)
-    # Totals and reports need the tables that a run makes; an empty run has them, too.
-    given = {"salt": "salt", "seq": 1, "run_id": "r1", "now": NOW, "round": 0}
-    given |= policy_parameters(Policy.load(None))
-    for name, sql in statements().items():
-        if "20" <= name < "63":
-            at.steps._warehouse.run(sql, given)
-    body = {"exported": 5, "shards": 2, "rounds": 0, "jumps": 1}
+    made_by_a_run(at)
+    published = at.steps.call("publish", "r1", {})
+    body = {"exported": 5, "shards": 2, "rounds": 0, "jumps": 1, **published}
     outcome = at.steps.call("settle", "r1", body)
     assert (outcome["state"], outcome["undelivered"], outcome["written"]) == ("partial", 2, 3)
     assert outcome["dead_lettered"] == [{"shard": 1, "reason": "no receipt in time"}]
     assert len(at.objects.list("runs/r1/part-")) == 2, "what was not delivered is kept"
+    store = at.documents.get("meta", "store")
+    assert store is None, "what is partial has not settled"
+
+
+def test_an_end_whose_answer_was_lost_is_told_again(at: SimpleNamespace) -> None:
+    exported(at, 3)
+    receipt(at, 0, 3)
+    made_by_a_run(at)
+    at.steps.call("plan", "r1", {})
+    published = at.steps.call("publish", "r1", {})
+    body = {"exported": 3, "shards": 1, "rounds": 0, "jumps": 1, **published}
+    outcome = at.steps.call("settle", "r1", body)
+    assert outcome["state"] == "succeeded"
+    assert at.steps.call("settle", "r1", body) == outcome
+    assert at.warehouse.published_run() == "r1"
+    assert at.documents.get("meta", "store").body["run_id"] == "r1"
+
+
+def test_a_plan_with_nothing_new_is_told_again(at: SimpleNamespace) -> None:
+    plan = at.steps.call("plan", "r1", {})
+    parameters = parameter_values(plan["parameters"])
+    at.warehouse.run(statements()["81_settled_run"], parameters)
+    at.warehouse.publish("r1")
+    at.steps.call("fail", "r1", {"error": "too late to matter"})
+    at.steps.call("lease", "r2", {})
+    plan = at.steps.call("plan", "r2", {})
+    assert plan["nothing_new"] is True
+    assert at.steps.call("plan", "r2", {}) == plan
+
+
+def made_by_a_run(at: SimpleNamespace) -> None:
+    """Make the tables that totals and reports are read from, of nobody."""
+    given = {"salt": "salt", "seq": 1, "run_id": "r1", "now": NOW, "round": 0}
+    given |= policy_parameters(Policy.load(None))
+    for name, sql in statements().items():
+        if "20" <= name < "63":
+            at.warehouse.run(sql, given)
 
 
 def test_a_failure_ends_the_run_with_the_error_in_words(at: SimpleNamespace) -> None:

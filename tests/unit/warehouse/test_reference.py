@@ -252,7 +252,11 @@ def comparison(home, googlesql) -> Iterator[Comparison]:
         refresh(made, steps, "r2", shown)
         for name in questions():
             made.run(name, answerable(warehouse, name))
-        made.run("82_forget_published", {})
+        made.run("82_stored", {})
+        (some,) = warehouse.query("select array_agg(profile_id) from payload", {}).row(0)
+        made.run("83_store", {"ids": [*some[: len(some) // 2], "p_of_nobody"]})
+        made.run("84_recall", {"doubt": False})
+        made.run("84_recall", {"doubt": True})
         yield made
 
 
@@ -320,7 +324,8 @@ def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, An
     to.run("80_settle", delivered)
     to.run("81_settled_run", parameters)
     to.run("94_shard_rows", {"shards": 1})
-    for name in ("90_state", "91_cleaned_days", "93_identifier_profile"):
+    to.run("90_state", {"store_run": run_id})
+    for name in ("91_cleaned_days", "93_identifier_profile"):
         to.run(name, {})
     to.run("92_stats", policy_parameters(Policy.load(None)))
     steps.call("fail", run_id, {"error": "nothing was delivered"})

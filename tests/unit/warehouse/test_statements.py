@@ -153,7 +153,9 @@ def provided(answers) -> dict[str, dict[str, str]]:
     """Return the types of the parameters that each statement is given, by statement and name."""
     policy = Policy.load(None)
     given: dict[str, dict[str, str]] = {
-        "90_state": {},
+        "83_store": {"ids": "ARRAY<STRING>"},
+        "84_recall": {"doubt": "BOOL"},
+        "90_state": {"store_run": "STRING"},
         "91_cleaned_days": {},
         "92_stats": {name: answers.plan[name] for name in policy_parameters(policy)},
         "93_identifier_profile": {},
