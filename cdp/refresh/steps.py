@@ -137,11 +137,11 @@ class Steps:
 
     def _told(self, run_id: str) -> dict[str, Any] | None:
         """Return the outcome of a run that ended well, whose answer was lost and is asked again."""
-        run = self._runs.get(run_id)
-        if run["state"] not in {"succeeded", "partial"}:
+        found = self._documents.get("runs", run_id)
+        if found is None or found.body["state"] not in {"succeeded", "partial"}:
             return None
         beside = {"started_at", "ended_at", "arguments", "days", "outnumbered"}
-        return {name: value for name, value in run.items() if name not in beside}
+        return {name: value for name, value in found.body.items() if name not in beside}
 
     def lease(self, run_id: str, body: Any) -> dict[str, Any]:
         """Let one refresh run at a time; answer the second start with the run that holds the lease.
