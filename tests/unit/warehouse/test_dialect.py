@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from cdp.warehouse.dialect import DialectError, bind, parameter_types, translate
-from cdp.warehouse.statements import questions, statements
+from cdp.warehouse.statements import migrations, questions, statements
 
 DAY = date(2026, 10, 31)
 NOON = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -536,7 +536,7 @@ def construct(node):
 
 
 def test_every_construct_of_the_statements_has_a_case():
-    every = {**statements(), **questions()}
+    every = {**migrations(), **statements(), **questions()}
     used = {c: name for name, sql in every.items() for c in constructs(sql)}
     covered = {c for case in (QUERIES | SCRIPTS).values() for c in constructs(case.sql)}
     assert {c: used[c] for c in used.keys() - covered} == {}
