@@ -78,7 +78,7 @@ def _outgrown(warehouse: Warehouse, stands: Mapping[str, Shape], *, every_day: b
     ]
     if any(name in stands for name in cleaned()) and not all(
         name in stands
-        and stands[name].columns == shape.columns
+        and set(stands[name].columns) == set(shape.columns)
         and _stored_alike(stands[name], shape)
         for name, shape in cleaned().items()
     ):
@@ -104,7 +104,7 @@ def _check_days(warehouse: Warehouse, stands: Mapping[str, Shape], *, every_day:
     held = warehouse.query(statements()["91_cleaned_days"], {})["event_date"]
     if gone := [day for day in held if day not in exported]:
         raise HistoryAtStake(
-            f"this release cleans every day again, into other tables, and the export has no more "
-            f"table of {len(gone)} days from {gone[0]} to {gone[-1]}; bring them back into the "
-            "export, or drop the warehouse's table cleaned_day to go on without them"
+            "this release cleans every day again, into other tables, and of the days from "
+            f"{gone[0]} to {gone[-1]} the export no longer has {len(gone)}; bring them back into "
+            "the export, or drop the warehouse's table cleaned_day to go on without them"
         )

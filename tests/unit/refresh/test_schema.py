@@ -210,7 +210,9 @@ def test_days_that_the_export_has_no_more_are_not_dropped_in_silence(place: Plac
     )
     place.warehouse.run("alter table events drop column country", {})
     before = place.tables()
-    with pytest.raises(HistoryAtStake, match="1 days from 2026-01-01 to 2026-01-01; bring them"):
+    with pytest.raises(
+        HistoryAtStake, match=r"from 2026-01-01 to 2026-01-01 .* no longer has 1; bring them"
+    ):
         place.pending()
     assert place.tables() == before
     place.warehouse.run("drop table cleaned_day", {})

@@ -36,6 +36,7 @@ from tests.e2e.support import Cdp
 from tests.unit.warehouse.googlesql import (
     GoogleSqlError,
     Table,
+    altered,
     columns_from,
     columns_of,
     rest,
@@ -92,6 +93,9 @@ class Comparison:
             case exp.Create():
                 self._created(name, sql, tree, given, kinds)
                 return 0
+            case exp.Alter():
+                self._altered(sql)
+                return 0
             case exp.Merge():
                 source = re.search(r"using \((.*?)\)\s+as s\s+on", sql, re.DOTALL)
                 assert source
@@ -116,6 +120,12 @@ class Comparison:
         self._warehouse.run(sql, given)
         (table,) = resolved.name_path
         self._tables[table] = columns_of(resolved)
+
+    def _altered(self, sql: str) -> None:
+        resolved = self._googlesql.analyze(sql, self._tables)
+        self._warehouse.run(sql, {})
+        (table,) = resolved.name_path
+        self._tables[table] = altered(resolved, self._tables[table])
 
     def _equal_rows(self, name: str, select: str, given: Mapping[str, Value]) -> None:
         kinds = dict(parameter_types(given))

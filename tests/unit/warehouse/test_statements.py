@@ -37,6 +37,7 @@ from cdp.warehouse.row_files import RAW_TABLES
 from cdp.warehouse.statements import cleaned, made, migrations, questions, shapes, statements
 from tests.unit.warehouse.googlesql import (
     GoogleSqlError,
+    altered,
     columns_from,
     columns_of,
     rest,
@@ -233,6 +234,9 @@ def gate(googlesql, provided) -> Gate:
                 gate.resolved[name].append(resolved)
                 if type(resolved).__name__.startswith("ResolvedCreateTable"):
                     tables[resolved.name_path[0]] = columns_of(resolved)
+                elif type(resolved).__name__ == "ResolvedAlterTableStmt":
+                    (table,) = resolved.name_path
+                    tables[table] = altered(resolved, tables[table])
         except GoogleSqlError as error:
             gate.errors[name] = str(error)
     return gate
@@ -241,6 +245,21 @@ def gate(googlesql, provided) -> Gate:
 @pytest.mark.parametrize("name", EVERY)
 def test_googles_analyzer_accepts_every_statement(gate, name):
     assert name not in gate.errors, gate.errors[name]
+
+
+def test_the_gate_knows_what_a_migration_changes(googlesql, gate):
+    """So that later statements are judged by what they will find."""
+    before = gate.tables["90_state"]["identity"]
+    add = googlesql.analyze(
+        "alter table identity add column if not exists seen_at timestamp", {"identity": before}
+    )
+    after = altered(add, before)
+    assert altered(add, after) == after
+    sql = "select seen_at from identity where present"
+    assert googlesql.analyze(sql, {"identity": after})
+    drop = googlesql.analyze("alter table t drop column if exists seen_at", {"t": after})
+    with pytest.raises(GoogleSqlError, match="seen_at"):
+        googlesql.analyze(sql, {"identity": altered(drop, after)})
 
 
 BROKEN = {
