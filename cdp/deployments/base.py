@@ -192,9 +192,9 @@ class Platform(ABC):
         import json  # noqa: PLC0415
 
         from cdp.objects.port import ObjectExists  # noqa: PLC0415
-        from cdp.warehouse.statements import statements  # noqa: PLC0415
+        from cdp.warehouse.statements import migrations, statements  # noqa: PLC0415
 
-        texts = statements()
+        texts = {**migrations(), **statements()}
         digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
         for name, text in texts.items():
             with suppress(ObjectExists):

@@ -30,6 +30,7 @@ from cdp.profiles.port import (
     Where,
 )
 from cdp.queue.port import DeadLetters, Queue
+from cdp.refresh import schema
 from cdp.refresh.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
@@ -117,6 +118,7 @@ class Steps:
         """
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
+            "schema": self.schema,
             "plan": self.plan,
             "recall": self.recall,
             "batch": self.batch,
@@ -162,6 +164,18 @@ class Steps:
             "held_by": held["run_id"],
             "since": held["taken_at"],
         }
+
+    def schema(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Say which `migrations` are still to be applied; once there are none, let it be planned.
+
+        Args:
+            body: `since`, `until` (YYYY-MM-DD or null).
+        """
+        del run_id
+        arguments = dict(body or {})
+        every_day = not (arguments.get("since") or arguments.get("until"))
+        left = schema.pending(self._warehouse, self._documents, every_day=every_day)
+        return {"migrations": left}
 
     # --- plan -------------------------------------------------------------------------------------
 

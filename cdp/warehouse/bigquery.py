@@ -22,17 +22,17 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from cdp.domain.days import ExportTable, parse_suffix
 from cdp.domain.errors import CdpError, Unavailable
-from cdp.warehouse.bigquery_values import naive, named, parameter
+from cdp.warehouse.bigquery_values import declared, naive, named, parameter, storage
 from cdp.warehouse.export_view import export_view
-from cdp.warehouse.port import Job, StatementError, Value
-from cdp.warehouse.statements import statements
+from cdp.warehouse.port import Job, Shape, StatementError, Value
+from cdp.warehouse.statements import migrations
 
 RAW: Final = ("raw_link", "raw_decision")
 _CALL_SECONDS: Final = 60
 _SOON: Final = DEFAULT_RETRY.with_timeout(
     30
 )  # pages wait for it, and the library would ten minutes
-_READ_AT_ONCE: Final = 8  # tables of the export whose columns are asked for
+_READ_AT_ONCE: Final = 8  # tables whose columns are asked for
 
 
 class BigQueryWarehouse:
@@ -116,6 +116,20 @@ class BigQueryWarehouse:
                 self._client.query(sql, **asking, timeout=_CALL_SECONDS).total_bytes_processed or 0
             )
 
+    def shapes(self) -> dict[str, Shape]:
+        storages = self._tables(self._work)
+        with futures.ThreadPoolExecutor(_READ_AT_ONCE) as pool:  # a list tells no columns
+            paths = [_path(self._work, name) for name in storages]
+            columns = dict(zip(storages, pool.map(self._columns, paths), strict=True))
+        return {
+            name: Shape(tuple(map(declared, columns[name])), storage)
+            for name, storage in storages.items()
+        }
+
+    def drop(self, tables: Sequence[str]) -> None:
+        if tables:
+            self.run(";\n".join(f"drop table if exists `{name}`" for name in tables), {})
+
     def export_tables(self) -> list[ExportTable]:
         sql = (
             "select table_id, row_count, last_modified_time "
@@ -162,7 +176,8 @@ class BigQueryWarehouse:
         """
         table = self._table(name)
         if table is None:
-            self.run(statements()["00_tables"], {})
+            for migration in migrations().values():  # nothing was there: no run is at work
+                self.run(migration, {})
             table = self._table(name)
         assert table is not None
         assert table.created is not None
@@ -218,11 +233,13 @@ class BigQueryWarehouse:
         side = "b" if self._pointer().get("published") == "a" else "a"
         target = self._side(side)
         work, there = self._tables(self._work), self._tables(target)
-        script = [
+        # Another partition or cluster cannot be replaced.
+        outgrown = {name for name in there if there[name] != work.get(name)}
+        script = [f"drop table `{_path(target, name)}`" for name in sorted(outgrown)]
+        script += [
             f"create or replace table `{_path(target, name)}` clone `{_path(self._work, name)}`"
             for name in sorted(work)
         ]
-        script += [f"drop table `{_path(target, name)}`" for name in sorted(there - work)]
         if script:
             self.run(";\n".join(script), {})
         with self._explained("publish"):
@@ -253,10 +270,15 @@ class BigQueryWarehouse:
     def _side(self, side: str) -> bigquery.DatasetReference:
         return bigquery.DatasetReference(self._project, f"{self._work.dataset_id}_{side}")
 
-    def _tables(self, dataset: bigquery.DatasetReference) -> set[str]:
+    def _tables(self, dataset: bigquery.DatasetReference) -> dict[str, str]:
+        """Return each table's partition and cluster, by name."""
         with self._explained(f"tables of {dataset.dataset_id}"):
             listed = self._client.list_tables(dataset)
-            return {table.table_id for table in listed if table.table_type == "TABLE"}
+            return {
+                table.table_id: storage(table.to_api_repr())
+                for table in listed
+                if table.table_type == "TABLE"
+            }
 
     def _table(self, name: str) -> bigquery.Table | None:
         with self._explained(name):

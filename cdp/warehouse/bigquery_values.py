@@ -1,9 +1,9 @@
-"""Values on their way into BigQuery and out of it."""
+"""Values on their way into BigQuery and out of it, and shapes as its API tells them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any, Final
 
 import pyarrow as pa
 from google.cloud import bigquery
@@ -20,6 +20,30 @@ def parameter(
         kind = type_of(value[0]) if value else "STRING"
         return bigquery.ArrayQueryParameter(name, kind, list(value))
     return bigquery.ScalarQueryParameter(name, type_of(value), value)
+
+
+_TYPES: Final = {"BOOLEAN": "bool", "FLOAT": "float64", "INTEGER": "int64"}
+
+
+def declared(field: Mapping[str, Any]) -> str:
+    """Return a column as the statements declare it, such as `event_date date`."""
+    kind = _TYPES.get(field["type"], field["type"].lower())
+    repeated = field.get("mode") == "REPEATED"
+    return f"{field['name']} {f'array<{kind}>' if repeated else kind}"
+
+
+def storage(table: Mapping[str, Any]) -> str:
+    """Return a table's partition and cluster as the statements declare them."""
+    parts = []
+    if time := table.get("timePartitioning"):
+        field, unit = time.get("field", "_partitiontime"), time["type"].lower()
+        parts.append(f"partition by {field if unit == 'day' else f'date_trunc({field}, {unit})'}")
+    if bounded := table.get("rangePartitioning"):
+        ends = ", ".join(str(bounded["range"][end]) for end in ("start", "end", "interval"))
+        parts.append(f"partition by range_bucket({bounded['field']}, generate_array({ends}))")
+    if clustering := table.get("clustering"):
+        parts.append(f"cluster by {', '.join(clustering['fields'])}")
+    return " ".join(parts)
 
 
 def naive(kind: pa.DataType) -> pa.DataType:

@@ -27,7 +27,7 @@ class Translated:
 
     sql: str
     parameters: frozenset[str]
-    kind: str  # select, create, insert, update, delete, merge, begin, commit
+    kind: str  # select, create, alter, drop, insert, update, delete, merge, begin, commit
 
 
 PARSING: Final = threading.RLock()
@@ -81,7 +81,10 @@ def _type(value: Value) -> str:
 
 
 _KINDS: Final = frozenset(
-    ("select", "union", "create", "insert", "update", "delete", "merge", "begin", "commit")
+    (
+        *("select", "union", "create", "alter", "drop"),
+        *("insert", "update", "delete", "merge", "begin", "commit"),
+    )
 )
 
 

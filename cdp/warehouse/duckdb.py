@@ -22,7 +22,7 @@ from cdp.domain.days import ExportTable
 from cdp.domain.errors import CdpError
 from cdp.warehouse.dialect import Translated, bind, parameter_types, translate
 from cdp.warehouse.ga4_files import export_files
-from cdp.warehouse.port import Job, StatementError, Value, WarehouseBusy
+from cdp.warehouse.port import Job, Shape, StatementError, Value, WarehouseBusy
 from cdp.warehouse.row_files import RAW_TABLES
 from cdp.warehouse.sources import literal
 
@@ -86,6 +86,21 @@ class DuckWarehouse:
             names = [column[0] for column in cursor.description or ()]
             rows = cursor.fetchall()
         return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+
+    def shapes(self) -> dict[str, Shape]:
+        sql = (
+            "SELECT table_name, list(column_name || ' ' || data_type ORDER BY column_index) "
+            "FROM duckdb_columns() JOIN duckdb_tables() USING (table_oid, table_name) "
+            "WHERE duckdb_tables.database_name = current_database() GROUP BY table_name"
+        )
+        with self._lock:
+            rows = self._db.execute(sql).fetchall()
+        return {name: Shape(tuple(map(_declared, columns)), None) for name, columns in rows}
+
+    def drop(self, tables: Sequence[str]) -> None:
+        with self._lock:
+            for name in tables:
+                self._db.execute(f'DROP TABLE IF EXISTS "{name}"')
 
     def export(self, sql: str, parameters: Mapping[str, Value], file: Path) -> int:
         """Write the rows of one SELECT to *file* as NDJSON and return how many they are."""
@@ -184,6 +199,15 @@ def _patiently(connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckD
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)
+
+
+_TYPES: Final = {"BIGINT": "int64", "BOOLEAN": "bool", "DOUBLE": "float64", "VARCHAR": "string"}
+
+
+def _declared(column: str) -> str:
+    """Return `name TYPE` as the statements declare it."""
+    name, _, kind = column.partition(" ")
+    return f"{name} {_TYPES.get(kind, kind.lower())}"
 
 
 def _one(sql: str, parameters: Mapping[str, Value]) -> Translated:

@@ -47,6 +47,20 @@ class Job:
     affected: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a table stands, or is declared.
+
+    Args:
+        columns: in order, each as it is declared, such as `event_date date`.
+        storage: its partition and cluster, such as `partition by event_date cluster by client_key`;
+            None where the engine stores all tables alike.
+    """
+
+    columns: tuple[str, ...]
+    storage: str | None
+
+
 class Warehouse(Protocol):
     """Errors: `WarehouseBusy` where another writer holds it, `StatementError` where SQL fails."""
 
@@ -55,6 +69,12 @@ class Warehouse(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Value]) -> pl.DataFrame:
         """Return the rows of one SELECT; for small results only."""
+
+    def shapes(self) -> dict[str, Shape]:
+        """Return how each table stands, by name; views and the export are none."""
+
+    def drop(self, tables: Sequence[str]) -> None:
+        """Take tables away; one that is not there is none."""
 
     def export_tables(self) -> list[ExportTable]:
         """Return the GA4 export's events tables."""

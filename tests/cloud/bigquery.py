@@ -77,6 +77,7 @@ class Server:
         self.forbidden: set[str] = set()
         self.lost = 0  # answers to come that get lost, after what they answer was done
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}  # created, modified
+        self._storages: dict[tuple[str, str], dict[str, Any]] = {}  # as the REST API tells them
         self._last = 0
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -95,16 +96,22 @@ class Server:
         self.db.execute(f'CREATE SCHEMA "{name}"')
         self.datasets[name] = {"labels": {}, "version": 0}
 
-    def make_table(self, dataset: str, name: str, select: str) -> None:
-        """Create or replace a table by DuckDB's own *select*."""
-        with self._lock:
+    def make_table(self, dataset: str, name: str, select: str, storage: str = "") -> None:
+        """Create or replace a table by DuckDB's own *select*; *storage* as BigQuery declares it."""
+        with self._lock, PARSING:
             self.db.execute(f'CREATE OR REPLACE TABLE "{dataset}"."{name}" AS {select}')
+            create = sqlglot.parse_one(f"create table t {storage} as select 1", dialect="bigquery")
+            self._storages[(dataset, name)] = _storage(create)
             self._touch(dataset, name)
 
     def forget(self, dataset: str, table: str) -> None:
         """Drop a table; one that is made later is another one."""
         self.db.execute(f'DROP TABLE "{dataset}"."{table}"')
-        del self._stamps[(dataset, table)]
+        self._forgotten(dataset, table)
+
+    def _forgotten(self, dataset: str, table: str) -> None:
+        self._stamps.pop((dataset, table), None)
+        self._storages.pop((dataset, table), None)
 
     # --- the API ----------------------------------------------------------------------------------
 
@@ -197,6 +204,7 @@ class Server:
             "creationTime": str(created),
             "lastModifiedTime": str(modified),
             "location": self.location,
+            **self._storages.get((dataset, name), {}),
         }
 
     def _rows(self, path: str) -> int:
@@ -322,6 +330,7 @@ class Server:
             except sqlglot.errors.SqlglotError as error:
                 raise Refusal(400, "invalidQuery", f"Syntax error: {error}") from None
         trees = [tree for tree in parsed if tree is not None]
+        _check_transaction(trees)
         self._bill(job, trees, default)
         if job["configuration"].get("dryRun"):
             return
@@ -366,17 +375,41 @@ class Server:
         for table in tree.find_all(exp.Table):
             if table.name == "__TABLES__":
                 self._list_tables(table.db)
+        target = next(tree.find_all(exp.Table), exp.Table())
+        place = (target.db or default, target.name)
+        storage = self._storage_to_be(tree, place, default)
         kind, rows, columns = self._execute(tree, parameters)
         if kind in _DML:
             job["statistics"]["query"]["numDmlAffectedRows"] = str(rows[0][0])
         elif kind in {"select", "union"}:
             fields = [_field(column[0], column[1]) for column in columns]
             self.results[job["jobReference"]["jobId"]] = (fields, rows)
-        if kind in {*_DML, "create"}:
-            target = next(tree.find_all(exp.Table))
-            place = (target.db or default, target.name)
-            if not (tree.args.get("exists") and place in self._stamps):
-                self._touch(*place, anew=kind == "create")
+        if kind == "drop":
+            self._forgotten(*place)
+        leaves = bool(tree.args.get("exists")) and place in self._stamps
+        if kind in {*_DML, "create", "alter"} and not leaves:
+            self._touch(*place, anew=kind == "create")
+        if kind == "create" and not leaves:
+            self._storages[place] = storage
+
+    def _storage_to_be(
+        self, tree: exp.Expr, place: tuple[str, str], default: str
+    ) -> dict[str, Any]:
+        """Return how a CREATE stores its table; refuse to replace one that is stored otherwise."""
+        clone = tree.args.get("clone")
+        if clone is None:
+            storage = _storage(tree)
+        else:
+            storage = self._storages.get((clone.this.db or default, clone.this.name), {})
+        stands = self._storages.get(place, {}) if place in self._stamps else storage
+        if tree.args.get("replace") and stands != storage:
+            text = (
+                "Cannot replace a table with a different partitioning spec. Instead, DROP the "
+                f"table, and then recreate it. New partitioning spec is {_spec(storage)} and "
+                f"existing spec is {_spec(stands)}"
+            )
+            raise Refusal(400, "invalid", text)
+        return storage
 
     def _execute(
         self, tree: exp.Expr, parameters: Mapping[str, Any]
@@ -454,6 +487,43 @@ def _parent(job: Mapping[str, Any]) -> str | None:
 
 def _kind(trees: Sequence[exp.Expr]) -> str:
     return "SCRIPT" if len(trees) > 1 else type(trees[0]).__name__.upper()
+
+
+def _check_transaction(trees: Sequence[exp.Expr]) -> None:
+    """Refuse a transaction that makes, changes or drops tables: BigQuery's only changes rows."""
+    within = False
+    for tree in trees:
+        within = (within or isinstance(tree, exp.Transaction)) and not isinstance(tree, exp.Commit)
+        if within and isinstance(tree, exp.Create | exp.Alter | exp.Drop):
+            text = (
+                "DDL statements other than on temporary entities are not supported in a transaction"
+            )
+            raise Refusal(400, "invalidQuery", text)
+
+
+def _storage(tree: exp.Expr) -> dict[str, Any]:
+    """Return partition and cluster of a CREATE as the REST API tells them."""
+    told: dict[str, Any] = {}
+    properties = tree.args.get("properties")
+    for part in properties.expressions if properties else ():
+        if isinstance(part, exp.Cluster | exp.ClusterProperty):
+            told["clustering"] = {"fields": [column.name for column in part.expressions]}
+        elif isinstance(part, exp.PartitionedByProperty):
+            told |= _partition(part.this)
+    return told
+
+
+def _partition(by: exp.Expr) -> dict[str, Any]:
+    if isinstance(by, exp.RangeBucket):
+        ends = (by.expression.args[end].name for end in ("start", "end", "step"))
+        bounds = dict(zip(("start", "end", "interval"), ends, strict=True))
+        return {"rangePartitioning": {"field": by.this.name, "range": bounds}}
+    assert isinstance(by, exp.Column | exp.Identifier), by
+    return {"timePartitioning": {"type": "DAY", "field": by.name}}
+
+
+def _spec(storage: Mapping[str, Any]) -> str:
+    return json.dumps(storage) if storage else "none"
 
 
 def _field(name: str, kind: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cdp.warehouse.row_files import load_rows
 from cdp.warehouse.statements import statements
 from tests.cloud.bigquery import Server, serving
 from tests.e2e.support import event
+from tests.tables import make_tables
 
 NOON = datetime(2026, 10, 31, 12, 0, 0, 123456, tzinfo=UTC)
 LINK = {
@@ -301,7 +302,7 @@ def test_a_table_that_is_not_there_is_told(place, warehouse, suffixes):
 
 
 def test_days_are_cleaned_through_the_shown_export(place, warehouse):
-    warehouse.run(statements()["00_tables"], {})
+    make_tables(warehouse)
     rows = [event("20261031", client) for client in ("c1", "c1", "c2")]
     place.put({"20261031": rows})
     warehouse.show_export(["20261031"])
@@ -322,7 +323,7 @@ def test_days_are_cleaned_through_the_shown_export(place, warehouse):
 
 
 def test_a_file_is_loaded_once_and_its_rows_are_read(place, warehouse):
-    warehouse.run(statements()["00_tables"], {})
+    make_tables(warehouse)
     assert warehouse.loaded_versions() == []
     place.load("raw_link", [LINK])
     versions = warehouse.loaded_versions()

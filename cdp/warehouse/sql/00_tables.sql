@@ -1,6 +1,7 @@
--- Every table that outlives a run; the others are made anew by the statement that fills them.
+-- The tables that cleaning fills from the export, day by day. Where one stands otherwise than it is
+-- written here, all of them are dropped, and every day is cleaned again; the tables that cannot be
+-- made again are in `migrations/`.
 -- times:  TIMESTAMP in UTC; event_date is the property's own day
--- types:  an identifier's type is user_id, email, phone or client_id
 -- states: granted, denied or unknown; unknown is never granted unless the policy says so
 
 -- grain: one row per event that Google logged, without its duplicates. Where analytics was denied,
@@ -103,66 +104,4 @@ create table if not exists cleaned_day (
   state string,               -- provisional or final
   rows_read int64,
   seq int64
-);
-
--- grain: one row per identifier ever stitched; profile_id is the one it is in, or was in last
-create table if not exists identity (
-  identifier_id int64,
-  profile_id string,
-  present bool
 )
-cluster by identifier_id;
-
--- grain: one row per profile that ended in, or gave identifiers to, another in a run
-create table if not exists identity_history (
-  seq int64,
-  run_id string,
-  happened_at timestamp,
-  kind string,                -- merge: from_id is to_id from now on; split: to_id was part of from_id
-  from_id string,
-  to_id string
-);
-
--- grain: one row per profile that was ever exported; settled: the document store has confirmed it
-create table if not exists published (
-  profile_id string,
-  payload_hash string,
-  state string,               -- live, merged or gone
-  seq int64,
-  settled bool
-)
-cluster by profile_id;
-
--- grain: one row per run that was delivered in full
-create table if not exists settled_run (
-  seq int64,
-  run_id string,
-  settled_at timestamp,
-  fingerprint string,         -- of all input and of the policy
-  store_id string             -- the document store it was delivered to
-);
-
--- grain: one row per loaded observation of two identifiers together
-create table if not exists raw_link (
-  a_type string,
-  a_value string,
-  b_type string,
-  b_value string,
-  seen_at timestamp,
-  source string,
-  consent string,
-  file string                 -- names the content of the file that the row came in
-)
-cluster by file;
-
--- grain: one row per loaded decision
-create table if not exists raw_decision (
-  type string,
-  value string,
-  purpose string,
-  state string,
-  decided_at timestamp,
-  source string,
-  file string                 -- names the content of the file that the row came in
-)
-cluster by file

@@ -36,6 +36,7 @@ from cdp.profiles.port import PROFILES, Put, Where
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.statements import statements
+from tests.tables import make_tables
 
 POLICY = Policy.load(None)
 SYNC = {"run": "r1", "seq": 1, "hash": "h", "at": "2026-10-31T00:00:00.000000Z", "state": "live"}
@@ -594,7 +595,7 @@ Insert = Callable[..., None]
 def small(tmp_path: Path) -> Iterator[DuckWarehouse]:
     """A warehouse of one profile, p_1, whose client is k_1."""
     with closing(DuckWarehouse(tmp_path, memory_limit="1GB", threads=1)) as made:
-        made.run(statements()["00_tables"], {})
+        make_tables(made)
         for sql in (
             "create table identifier (identifier_id int64, type string, value string)",
             "create table permit (profile_id string, granted string)",

@@ -22,6 +22,7 @@ from cdp.refresh.steps import TOPIC, Limits, Steps, policy_parameters
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
+from tests.tables import make_tables
 
 NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
     objects = FolderObjects(tmp_path / "objects")
     queue = LocalQueue(tmp_path / "queue.sqlite")
     warehouse = DuckWarehouse(tmp_path, memory_limit="500MB", threads=1)
-    warehouse.run(statements()["00_tables"], {})
+    make_tables(warehouse)
     (tmp_path / "raw").mkdir()
     steps = Steps(
         warehouse=warehouse,
@@ -107,7 +108,7 @@ def doubts(answer: dict[str, Any]) -> tuple[list[int], int, list[str]]:
 
 
 def test_an_unknown_step_is_told_with_the_known_ones(at: SimpleNamespace) -> None:
-    with pytest.raises(CdpError, match="no step 'dance'; there are lease, plan"):
+    with pytest.raises(CdpError, match="no step 'dance'; there are lease, schema, plan"):
         at.steps.call("dance", "r1", {})
 
 

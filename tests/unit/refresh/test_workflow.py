@@ -104,6 +104,7 @@ class Counted:
             body = {"done": self.recalls == RECALLS, "cursor": "c" * 100}
         answers = {"lease": {"granted": True}, "plan": self.plan, "batch": self.batch}
         answers["publish"] = {"totals": {}}
+        answers["schema"] = {"migrations": []}
         return {"code": 200, "headers": {}, "body": answers.get(name, body)}
 
 

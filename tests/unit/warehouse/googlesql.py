@@ -184,6 +184,18 @@ def columns_of(statement: Any) -> list[tuple[str, Any]]:
     return [(column.name, column.type) for column in statement.column_definition_list]
 
 
+def altered(statement: Any, columns: Columns) -> list[tuple[str, Any]]:
+    """Return what a resolved ALTER TABLE makes of *columns*, adding and dropping some."""
+    left = dict(columns)
+    for action in statement.alter_action_list:
+        if type(action).__name__ == "ResolvedDropColumnAction":
+            left.pop(action.name, None)
+        else:
+            added = action.column_definition
+            left.setdefault(added.name, added.type)
+    return list(left.items())
+
+
 def type_named(kind: str) -> Any:
     """Return the type that BigQuery's REST API calls *kind*, or `ARRAY<kind>`."""
     if kind.startswith("ARRAY<"):

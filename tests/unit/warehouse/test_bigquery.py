@@ -16,8 +16,8 @@ from cdp.warehouse.bigquery import RAW, BigQueryWarehouse
 from cdp.warehouse.port import StatementError
 from cdp.warehouse.rest import query_parameter
 from cdp.warehouse.row_files import RAW_TABLES
-from cdp.warehouse.statements import statements
 from tests.cloud.bigquery import TABLE_BYTES, Server, serving
+from tests.tables import make_tables
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_file_is_loaded_once_however_often_it_is_told(warehouse, tmp_path):
 
 
 def test_two_who_load_one_file_at_once_load_it_once(server, tmp_path):
-    opened(server).run(statements()["00_tables"], {})
+    make_tables(opened(server))
     file = links(tmp_path, "same", 5)
     loaded = []
     threads = [
@@ -180,7 +180,7 @@ def test_two_who_load_one_file_at_once_load_it_once(server, tmp_path):
 
 
 def test_a_load_that_failed_is_done_by_the_next(server, warehouse, tmp_path):
-    warehouse.run(statements()["00_tables"], {})
+    make_tables(warehouse)
     wrong = pa.table({"a_typo": ["x"]})
     parquet.write_table(wrong, tmp_path / "same.parquet")
     with pytest.raises(StatementError, match="a_typo"):
@@ -241,7 +241,7 @@ def test_views_are_not_published(server, warehouse):
 
 
 def test_publishing_is_one_job_and_one_change_of_the_pointer(server, warehouse):
-    warehouse.run(statements()["00_tables"], {})
+    make_tables(warehouse)
     before = {id for id, job in server.jobs.items() if "parentJobId" not in job["statistics"]}
     warehouse.publish()
     after = {id for id, job in server.jobs.items() if "parentJobId" not in job["statistics"]}
@@ -309,3 +309,66 @@ def test_a_posted_job_tells_rows_and_errors(server):
     assert done["statistics"]["query"]["numDmlAffectedRows"] == "1"
     failed = inserted(server, "select x from nowhere")
     assert failed["status"]["errorResult"]["reason"] == "invalidQuery"
+
+
+# --- what BigQuery refuses ------------------------------------------------------------------------
+
+STORAGES = {
+    "another cluster": ("cluster by x", "cluster by y"),
+    "other columns first": ("cluster by x, y", "cluster by y, x"),
+    "no cluster any more": ("cluster by x", ""),
+    "a partition where there was none": ("", "partition by d"),
+    "another partition": (
+        "partition by range_bucket(x, generate_array(0, 10, 1))",
+        "partition by range_bucket(x, generate_array(0, 10, 2))",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", STORAGES)
+def test_the_server_replaces_no_table_by_one_that_is_stored_otherwise(warehouse, how):
+    before, after = STORAGES[how]
+    select = "as select 1 as x, 2 as y, date '2026-10-31' as d"
+    warehouse.run(f"create or replace table t {before} {select}", {})
+    for storage in (before, before):  # alike, also with other columns
+        warehouse.run(f"create or replace table t {storage} {select}, 3 as z", {})
+    told = "Cannot replace a table with a different partitioning spec. Instead, DROP the table"
+    with pytest.raises(StatementError, match=told):
+        warehouse.run(f"create or replace table t {after} {select}", {})
+    warehouse.drop(["t"])
+    warehouse.run(f"create or replace table t {after} {select}", {})
+    assert warehouse.shapes()["t"].storage == after
+
+
+def test_the_server_clones_over_no_table_that_is_stored_otherwise(server, warehouse):
+    warehouse.run("create or replace table t cluster by x as select 1 as x", {})
+    server.make_table("cdp_a", "t", "SELECT 1 AS x")
+    with pytest.raises(StatementError, match="Cannot replace a table"):
+        warehouse.run("create or replace table `p.cdp_a.t` clone `p.cdp.t`", {})
+
+
+def test_the_server_leaves_a_table_that_stands(warehouse):
+    warehouse.run("create table if not exists t (x int64) cluster by x", {})
+    warehouse.run("insert into t (x) values (1)", {})
+    before = warehouse.shapes()
+    warehouse.run("create table if not exists t (y string) cluster by y", {})
+    assert warehouse.shapes() == before
+    assert warehouse.query("select x from t", {}).rows() == [(1,)]
+
+
+@pytest.mark.parametrize("ddl", ["alter table t add column y int64", "create table u (x int64)"])
+def test_the_server_makes_and_changes_no_table_within_a_transaction(warehouse, ddl):
+    warehouse.run("create or replace table t as select 1 as x", {})
+    with pytest.raises(StatementError, match="not supported in a transaction"):
+        warehouse.run(f"begin transaction; {ddl}; commit transaction", {})
+    warehouse.run("begin transaction; delete from t where true; commit transaction", {})
+    warehouse.run("create or replace table u as select 1 as x", {})
+
+
+def test_a_table_that_is_stored_otherwise_is_published(server, warehouse):
+    for storage in ("cluster by x", "cluster by y", ""):
+        warehouse.drop(["t"])
+        warehouse.run(f"create or replace table t {storage} as select 1 as x, 2 as y", {})
+        for _ in range(2):
+            warehouse.publish()
+            assert opened(server, published=True).query("select x from t", {}).item() == 1

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from cdp.warehouse.dialect import DialectError, bind, parameter_types, translate
-from cdp.warehouse.statements import questions, statements
+from cdp.warehouse.statements import migrations, questions, statements
 
 DAY = date(2026, 10, 31)
 NOON = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -386,6 +386,24 @@ SCRIPTS = {
         [(1, "p"), (3, "q")],
         {"one": 1, "dates": [DAY]},
     ),
+    "alter, drop": Case(
+        """
+        create or replace table a (x int64, y string);
+        insert into a (x, y) values (1, 'p');
+        alter table a add column if not exists z float64;
+        alter table a add column if not exists z float64;
+        alter table a drop column if exists y;
+        alter table a drop column if exists y;
+        alter table if exists nowhere add column if not exists z float64;
+        drop table if exists nowhere;
+        create or replace table gone as select x from a;
+        drop table gone;
+        create table if not exists gone (w string);
+        insert into gone (w) values ('new');
+        select a.x, a.z, gone.w from a cross join gone
+        """,
+        [(1, None, "new")],
+    ),
     "delete of everything": Case(
         "create or replace table a (x int64); insert into a (x) values (1);"
         "delete from a where true; select count(*) from a",
@@ -536,7 +554,7 @@ def construct(node):
 
 
 def test_every_construct_of_the_statements_has_a_case():
-    every = {**statements(), **questions()}
+    every = {**migrations(), **statements(), **questions()}
     used = {c: name for name, sql in every.items() for c in constructs(sql)}
     covered = {c for case in (QUERIES | SCRIPTS).values() for c in constructs(case.sql)}
     assert {c: used[c] for c in used.keys() - covered} == {}

@@ -31,11 +31,12 @@ from cdp.warehouse.ga4_files import load_ga4
 from cdp.warehouse.port import Value
 from cdp.warehouse.rest import parameter_values
 from cdp.warehouse.row_files import load_rows
-from cdp.warehouse.statements import questions, statements
+from cdp.warehouse.statements import migrations, questions, statements
 from tests.e2e.support import Cdp
 from tests.unit.warehouse.googlesql import (
     GoogleSqlError,
     Table,
+    altered,
     columns_from,
     columns_of,
     rest,
@@ -77,7 +78,7 @@ class Comparison:
         """Run a statement and return how many rows it changed."""
         self.problems.setdefault(name, [])
         changed = 0
-        for sql in split({**statements(), **questions()}[name]):
+        for sql in split({**migrations(), **statements(), **questions()}[name]):
             (tree,) = sqlglot.parse(sql, dialect="bigquery")
             used = {parameter.name for parameter in tree.find_all(exp.Parameter)}
             given = {key: value for key, value in parameters.items() if key in used}
@@ -91,6 +92,9 @@ class Comparison:
                 return 0
             case exp.Create():
                 self._created(name, sql, tree, given, kinds)
+                return 0
+            case exp.Alter():
+                self._altered(sql)
                 return 0
             case exp.Merge():
                 source = re.search(r"using \((.*?)\)\s+as s\s+on", sql, re.DOTALL)
@@ -116,6 +120,12 @@ class Comparison:
         self._warehouse.run(sql, given)
         (table,) = resolved.name_path
         self._tables[table] = columns_of(resolved)
+
+    def _altered(self, sql: str) -> None:
+        resolved = self._googlesql.analyze(sql, self._tables)
+        self._warehouse.run(sql, {})
+        (table,) = resolved.name_path
+        self._tables[table] = altered(resolved, self._tables[table])
 
     def _equal_rows(self, name: str, select: str, given: Mapping[str, Value]) -> None:
         kinds = dict(parameter_types(given))
@@ -292,7 +302,8 @@ def rows_in(folder: Path) -> list[Path]:
 
 def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, Any]]) -> None:
     """Do as workflow.yaml does, but for delivery."""
-    to.run("00_tables", {})
+    for name in (*migrations(), "00_tables"):
+        to.run(name, {})
     steps.call("lease", run_id, {})
     plan = steps.call("plan", run_id, {})
     parameters = parameter_values(plan["parameters"])
@@ -325,7 +336,7 @@ def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, An
     to.run("81_settled_run", parameters)
     to.run("94_shard_rows", {"shards": 1})
     to.run("90_state", {"store_run": run_id})
-    for name in ("91_cleaned_days", "93_identifier_profile"):
+    for name in ("91_cleaned_days", "93_identifier_profile", "95_migrations"):
         to.run(name, {})
     to.run("92_stats", policy_parameters(Policy.load(None)))
     steps.call("fail", run_id, {"error": "nothing was delivered"})
@@ -383,7 +394,7 @@ def answerable(warehouse: DuckWarehouse, question: str) -> dict[str, Value]:
     }
 
 
-@pytest.mark.parametrize("name", {**statements(), **questions()})
+@pytest.mark.parametrize("name", {**migrations(), **statements(), **questions()})
 def test_the_reference_engine_comes_to_the_same_rows(comparison, name):
     assert comparison.problems[name] == []
 

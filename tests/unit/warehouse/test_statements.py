@@ -34,9 +34,10 @@ from cdp.refresh.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.export_view import VIEW_CHARACTERS, export_view
 from cdp.warehouse.port import StatementError
 from cdp.warehouse.row_files import RAW_TABLES
-from cdp.warehouse.statements import questions, statements
+from cdp.warehouse.statements import cleaned, made, migrations, questions, shapes, statements
 from tests.unit.warehouse.googlesql import (
     GoogleSqlError,
+    altered,
     columns_from,
     columns_of,
     rest,
@@ -48,7 +49,7 @@ EXPORT = resources.files("cdp.warehouse").joinpath("ga4_events.sql").read_text("
 
 pytestmark = pytest.mark.xdist_group("googlesql")
 
-EVERY = {**statements(), **questions()}
+EVERY = {**migrations(), **statements(), **questions()}
 
 # --- what gives a statement its parameters --------------------------------------------------------
 
@@ -141,7 +142,8 @@ def calls(node: Any, scope: str = "") -> Iterator[tuple[str, str]]:
         arguments = node.get("args")
         if node.get("call") in {"sql", "all_sql", "job"} and arguments["run"] == "${run}":
             text = str(arguments["parameters"])
-            for name in arguments.get("names", [arguments.get("name")]):
+            names = arguments.get("names", [arguments.get("name")])
+            for name in [] if isinstance(names, str) else names:  # migrations, as a step tells them
                 if not name.startswith("$"):
                     yield name, scope if text == "${parameters}" else text
         for value in node.values():
@@ -160,6 +162,8 @@ def provided(answers) -> dict[str, dict[str, str]]:
         "92_stats": {name: answers.plan[name] for name in policy_parameters(policy)},
         "93_identifier_profile": {},
         "94_shard_rows": {"shards": "INT64"},
+        "95_migrations": {},
+        **{name: {} for name in migrations()},
     }
     workflow = yaml.safe_load((MAIN / "workflow.yaml").read_text("utf-8"))
     export = str(workflow["export"])
@@ -232,6 +236,9 @@ def gate(googlesql, provided) -> Gate:
                 gate.resolved[name].append(resolved)
                 if type(resolved).__name__.startswith("ResolvedCreateTable"):
                     tables[resolved.name_path[0]] = columns_of(resolved)
+                elif type(resolved).__name__ == "ResolvedAlterTableStmt":
+                    (table,) = resolved.name_path
+                    tables[table] = altered(resolved, tables[table])
         except GoogleSqlError as error:
             gate.errors[name] = str(error)
     return gate
@@ -240,6 +247,21 @@ def gate(googlesql, provided) -> Gate:
 @pytest.mark.parametrize("name", EVERY)
 def test_googles_analyzer_accepts_every_statement(gate, name):
     assert name not in gate.errors, gate.errors[name]
+
+
+def test_the_gate_knows_what_a_migration_changes(googlesql, gate):
+    """So that later statements are judged by what they will find."""
+    before = gate.tables["90_state"]["identity"]
+    add = googlesql.analyze(
+        "alter table identity add column if not exists seen_at timestamp", {"identity": before}
+    )
+    after = altered(add, before)
+    assert altered(add, after) == after
+    sql = "select seen_at from identity where present"
+    assert googlesql.analyze(sql, {"identity": after})
+    drop = googlesql.analyze("alter table t drop column if exists seen_at", {"t": after})
+    with pytest.raises(GoogleSqlError, match="seen_at"):
+        googlesql.analyze(sql, {"identity": altered(drop, after)})
 
 
 BROKEN = {
@@ -318,7 +340,8 @@ def test_the_raw_tables_have_the_columns_of_loaded_files(gate):
         resolved.name_path[0]: {
             name: rest(name, kind)["type"] for name, kind in columns_of(resolved)
         }
-        for resolved in gate.resolved["00_tables"]
+        for resolved in gate.resolved["0001_begin"]
+        if hasattr(resolved, "column_definition_list")
     }
     for table, columns in RAW_TABLES.items():
         kinds = {name: column.kind.replace("VARCHAR", "STRING") for name, column in columns.items()}
@@ -339,6 +362,8 @@ def test_a_file_is_one_statement_or_a_transaction_or_makes_tables(parsed):
     if kinds[0] is exp.Transaction:
         assert kinds[-1] is exp.Commit
         assert set(kinds[1:-1]) <= {exp.Delete, exp.Insert}
+    elif kinds[-1] is exp.Insert:  # a migration, which may run again; its own tests are below
+        assert set(kinds[:-1]) <= {exp.Create, exp.Alter, exp.Drop}
     elif len(kinds) > 1:
         assert set(kinds) == {exp.Create}
     else:
@@ -359,6 +384,61 @@ def test_every_table_is_made_to_be_made_again(parsed):
     for create in [tree for tree in parsed if isinstance(tree, exp.Create)]:
         assert create.kind == "TABLE"
         assert create.args.get("replace") or create.args.get("exists")
+
+
+def stored(create) -> str:
+    """Return partition and cluster of a CREATE as the parser understands them, in our spelling."""
+    properties = create.args.get("properties")
+    parts = [part.sql("bigquery") for part in properties.expressions] if properties else []
+    return " ".join(parts).lower()
+
+
+def columns(create) -> tuple[str, ...]:
+    listed = create.this.expressions if isinstance(create.this, exp.Schema) else []
+    return tuple(column.sql("bigquery", comments=False).lower() for column in listed)
+
+
+@pytest.mark.parametrize("name", {**migrations(), **statements()})
+def test_what_is_declared_is_read_as_a_parser_reads_it(name):
+    parsed = sqlglot.parse(EVERY[name], dialect="bigquery")
+    creates = [tree for tree in parsed if isinstance(tree, exp.Create)]
+    wanted = {c.find(exp.Table).name: (columns(c), stored(c)) for c in creates}
+    found = {n: (shape.columns, shape.storage) for n, shape in shapes(EVERY[name]).items()}
+    assert found == wanted
+
+
+def test_a_table_that_several_statements_make_is_stored_the_same_way():
+    """BigQuery replaces no table by one of another partition or cluster."""
+    storages: dict[str, set[str | None]] = {}
+    for text in statements().values():
+        for name, shape in shapes(text).items():
+            storages.setdefault(name, set()).add(shape.storage)
+    assert storages.keys() == {*made(), *cleaned()}
+    assert {name for name, found in storages.items() if len(found) > 1} == set()
+
+
+@pytest.mark.parametrize("name", migrations())
+def test_a_migration_records_itself_once_all_is_done(name):
+    """In its transaction, or else after statements that change nothing when they run again."""
+    trees = sqlglot.parse(migrations()[name], dialect="bigquery")
+    if isinstance(trees[0], exp.Transaction):
+        assert isinstance(trees.pop(), exp.Commit)
+    else:
+        for tree in trees[:-1]:
+            actions = tree.args.get("actions") or [tree]
+            assert all(action.args.get("exists") for action in actions)
+    record = trees[-1]
+    assert record.sql("bigquery") == f"INSERT INTO migration (name) VALUES ('{name}')"
+
+
+def test_migrations_are_numbered_without_a_gap():
+    numbers = [name.partition("_")[0] for name in migrations()]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_no_statement_but_a_migration_makes_what_outlives_a_run():
+    kept = {name for text in migrations().values() for name in shapes(text)}
+    assert kept & {*made(), *cleaned()} == set()
 
 
 @trees
@@ -399,7 +479,7 @@ def test_json_text_only_goes_into_hashes(parsed):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_header_says_the_grain(name):
-    header = EVERY[name].split("\n\n")[0 if name != "00_tables" else 1]
+    header = EVERY[name].split("\n\n")[0 if name not in {"00_tables", *migrations()} else 1]
     lines = [line for line in header.splitlines() if line.startswith("--")]
     assert any(line.startswith("-- grain:") for line in lines)
 

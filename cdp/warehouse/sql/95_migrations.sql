@@ -1,0 +1,3 @@
+-- Which migrations were applied.
+-- grain:   one row per migration
+select distinct name from migration order by name
