@@ -54,7 +54,7 @@ def warehouse(server) -> BigQueryWarehouse:
 def test_every_job_has_a_cap_labels_a_dataset_and_a_place(server, warehouse):
     warehouse.run("create or replace table t as select 1 as x", {})
     warehouse.query("select x from t where x = @x", {"x": 1})
-    warehouse.publish()
+    warehouse.publish("r1")
     assert len(server.jobs) >= 3
     for job in server.jobs.values():
         configuration = job["configuration"]
@@ -90,7 +90,7 @@ def test_a_statement_over_the_cap_names_the_setting(server, warehouse, act):
 
 def test_a_question_over_the_cap_names_its_own_setting(server, warehouse):
     warehouse.run("create or replace table t as select 1 as x", {})
-    warehouse.publish()
+    warehouse.publish("r1")
     reader = opened(server, maximum_bytes_billed=1000, published=True)
     with pytest.raises(StatementError, match="raise CDP_QUESTION_BYTES_BILLED, now 1000"):
         reader.query("select x from t", {})
@@ -209,11 +209,11 @@ def test_a_reader_keeps_its_state_through_the_next_publish(server, warehouse):
         return opened(server, published=True)
 
     warehouse.run("create or replace table t as select 1 as x", {})
-    warehouse.publish()
+    warehouse.publish("r1")
     first, version = readers_see(), warehouse.published_version()
     warehouse.run("update t set x = 2 where true", {})
     assert readers_see().query("select x from t", {}).item() == 1
-    warehouse.publish()
+    warehouse.publish("r1")
     assert warehouse.published_version() not in (None, version)
     assert first.query("select x from t", {}).item() == 1
     assert readers_see().query("select x from t", {}).item() == 2
@@ -223,9 +223,9 @@ def test_a_table_that_vanished_is_dropped_there(server, warehouse):
     warehouse.run("create or replace table t as select 1 as x", {})
     warehouse.run("create or replace table gone as select 1 as x", {})
     for _ in range(2):
-        warehouse.publish()
+        warehouse.publish("r1")
     server.forget("cdp", "gone")
-    warehouse.publish()
+    warehouse.publish("r1")
     with pytest.raises(StatementError, match="gone"):
         opened(server, published=True).query("select x from gone", {})
 
@@ -234,7 +234,7 @@ def test_views_are_not_published(server, warehouse):
     server.make_table("analytics_1", "events_20261031", "SELECT 1 AS event_timestamp")
     warehouse.run("create or replace table t as select 1 as x", {})
     warehouse.show_export(["20261031"])
-    warehouse.publish()
+    warehouse.publish("r1")
     client = server.client()
     assert [table.table_id for table in client.list_tables("cdp_a")] == ["t"]
     assert {table.table_id for table in client.list_tables("cdp")} == {"t", "export_event"}
@@ -243,7 +243,7 @@ def test_views_are_not_published(server, warehouse):
 def test_publishing_is_one_job_and_one_change_of_the_pointer(server, warehouse):
     make_tables(warehouse)
     before = {id for id, job in server.jobs.items() if "parentJobId" not in job["statistics"]}
-    warehouse.publish()
+    warehouse.publish("r1")
     after = {id for id, job in server.jobs.items() if "parentJobId" not in job["statistics"]}
     assert len(after - before) == 1
     assert server.datasets["cdp"]["version"] == 1
@@ -251,11 +251,11 @@ def test_publishing_is_one_job_and_one_change_of_the_pointer(server, warehouse):
 
 def test_a_publish_that_fails_leaves_readers_where_they_were(server, warehouse):
     warehouse.run("create or replace table t as select 1 as x", {})
-    warehouse.publish()
+    warehouse.publish("r1")
     version = warehouse.published_version()
     server.forbidden.add("cdp")
     with pytest.raises(StatementError, match="Access Denied"):
-        warehouse.publish()
+        warehouse.publish("r1")
     assert warehouse.published_version() == version
 
 
@@ -263,7 +263,7 @@ def test_two_who_publish_at_once_do_not_both_move_the_pointer(server, warehouse)
     """The lease lets one run at a time; should it be lost, the label's etag tells."""
     client = server.client()
     dataset = client.get_dataset("cdp")
-    warehouse.publish()
+    warehouse.publish("r1")
     dataset.labels["published"] = "b"
     with pytest.raises(exceptions.PreconditionFailed):
         client.update_dataset(dataset, ["labels"])
@@ -370,5 +370,5 @@ def test_a_table_that_is_stored_otherwise_is_published(server, warehouse):
         warehouse.drop(["t"])
         warehouse.run(f"create or replace table t {storage} as select 1 as x, 2 as y", {})
         for _ in range(2):
-            warehouse.publish()
+            warehouse.publish("r1")
             assert opened(server, published=True).query("select x from t", {}).item() == 1

@@ -60,7 +60,9 @@ class EmptyWarehouse:
     def query(self, sql, parameters):
         if "from cleaned_day" in sql and "order by" in sql:
             return pl.DataFrame()
-        return pl.DataFrame([{"seq": 0, "fingerprint": None, "store_id": None, "unsettled": 0}])
+        none = dict.fromkeys(("fingerprint", "store_id", "run_id"))
+        counts = dict.fromkeys(("seq", "unsettled", "live", "live_settled"), 0)
+        return pl.DataFrame([{**none, **counts, "store_run_known": False}])
 
     def export_tables(self):
         return [ExportTable("20261031", "v1", 1)]
