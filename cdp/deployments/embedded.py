@@ -97,8 +97,9 @@ class Embedded(Platform):
     def load_ga4(self, paths: Sequence[Path], **options: Any) -> list[Loaded]:
         return load_ga4(self.raw, paths, **options, **self.resources)
 
-    def load_rows(self, table: str, paths: Sequence[Path]) -> list[LoadedRows]:
-        return load_rows(self.raw, table, paths, **self.resources)
+    def load_rows(self, table: str, paths: Sequence[Path], **options: Any) -> list[LoadedRows]:
+        purposes = tuple(self.policy.purposes)
+        return load_rows(self.raw, table, paths, purposes=purposes, **options, **self.resources)
 
     def problems(self) -> list[str]:
         problems = []

@@ -158,6 +158,7 @@ def provided(answers) -> dict[str, dict[str, str]]:
         "92_stats": {name: answers.plan[name] for name in policy_parameters(policy)},
         "93_identifier_profile": {},
         "94_shard_rows": {"shards": "INT64"},
+        "95_unmatched": {},
     }
     workflow = yaml.safe_load((MAIN / "workflow.yaml").read_text("utf-8"))
     export = str(workflow["export"])
