@@ -35,6 +35,7 @@ from cdp.warehouse.sources import (
     first_line,
     literal,
     move,
+    refuse_full_disk,
     sync,
     workplace,
 )
@@ -96,12 +97,30 @@ def export_files(raw: Path) -> list[tuple[ExportTable, Path]]:
     tables = []
     for file in files:
         if file not in found:
-            raise InputError(
-                f"{file}: not a table that was loaded; move it elsewhere and load it from there"
-            )
+            raise InputError(_not_loaded(file))
         count, version = found[file]
         tables.append((ExportTable(file.stem.removeprefix("events_"), version, count), file))
     return tables
+
+
+def problems(raw: Path) -> list[str]:
+    """Return what is wrong with the tables below the folder *raw*, each with its fix."""
+    found = []
+    with duckdb.connect() as db:
+        for file in sorted(raw.glob("events_*.parquet")):
+            query = "SELECT decode(key) FROM parquet_kv_metadata(?)"
+            try:
+                keys = {key for (key,) in db.execute(query, [glob.escape(str(file))]).fetchall()}
+            except duckdb.Error as error:
+                found.append(f"{file} is damaged ({first_line(error)}); load its day again")
+                continue
+            if "cdp_version" not in keys:
+                found.append(_not_loaded(file))
+    return found
+
+
+def _not_loaded(file: Path) -> str:
+    return f"{file}: not a table that was loaded; move it elsewhere and load it from there"
 
 
 def load_ga4(
@@ -313,6 +332,7 @@ class _Group:
         try:
             return _copy(self._db, " UNION ALL ".join(selects), file, version)
         except duckdb.Error as error:
+            refuse_full_disk(file.parents[1], error)
             for source, select in zip(self._sources, selects, strict=True):
                 try:
                     _copy(self._db, select, file, version)

@@ -3,6 +3,7 @@
 A file is kept under a name made from its content: loading it again changes nothing.
 """
 
+import glob
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -158,6 +159,21 @@ def _rules(
             past = f"try_cast({{0}} AS TIMESTAMPTZ) <= TIMESTAMPTZ {latest}"
             rules.append((name, replace(column, accepts=accepts, check=past)))
     return rules
+
+
+def problems(raw: Path) -> list[str]:
+    """Return what is wrong with the files of the raw tables below *raw*, each with its fix."""
+    found = []
+    with duckdb.connect() as db:
+        for file in sorted(raw.glob("raw_*/*.parquet")):
+            try:
+                db.execute("SELECT * FROM parquet_file_metadata(?)", [glob.escape(str(file))])
+            except duckdb.Error as error:
+                found.append(
+                    f"{file} is damaged ({first_line(error)}); move it away, and load the file "
+                    "that it was made from again"
+                )
+    return found
 
 
 def _write(

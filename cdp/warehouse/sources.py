@@ -18,7 +18,7 @@ from typing import IO, Any, Final, NoReturn, cast
 
 import duckdb
 
-from cdp.domain.errors import InputError
+from cdp.domain.errors import InputError, disk_full, tells_full_disk, unusable
 
 FORMATS: Final[Mapping[str, str]] = {
     "parquet": "Parquet",
@@ -339,6 +339,12 @@ def digest(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
+def refuse_full_disk(folder: Path, error: duckdb.Error) -> None:
+    """Raise where *error* says that there is no space left, whatever was read or written."""
+    if tells_full_disk(str(error)):
+        raise disk_full(folder) from None
+
+
 @contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
     """Hold *folder* and yield a folder in it for files that are renamed into *folder* when whole.
@@ -347,7 +353,20 @@ def workplace(folder: Path) -> Iterator[Path]:
 
     Raises:
         InputError: another process holds *folder*.
+        Unusable: it cannot be written.
     """
+    try:
+        with _held(folder) as place:
+            yield place
+    except OSError as error:
+        raise unusable(folder, error) from error
+    except duckdb.IOException as error:
+        refuse_full_disk(folder, error)
+        raise InputError(f"{folder}: {first_line(error)}; check its disk") from error
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(folder, os.O_RDONLY)
     try:
