@@ -134,6 +134,39 @@ def test_the_doctor_names_each_damaged_file_with_the_fix(home: Path, damaged: st
     assert "; " in line
 
 
+def test_the_doctor_reads_all_that_was_published(home: Path) -> None:
+    file = home / "published.duckdb"
+    whole = file.read_bytes()
+    blocks = range(3 * 4096, len(whole), 1 << 18)
+    told = []
+    for start in blocks:
+        file.write_bytes(whole[:start] + bytes(1 << 18) + whole[start + (1 << 18) :])
+        told.append(f"{file} cannot be read (" in run(home, "doctor").output)
+    assert sum(told) > len(blocks) / 2, told  # a file has free blocks, too
+    file.write_bytes(whole)
+    assert "all there" in run(home, "doctor").output
+
+
+HOLD = """
+import sys, duckdb
+db = duckdb.connect(sys.argv[1])
+db.execute("create table t as select 1 as a")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_warehouse_that_is_being_written_is_no_problem(home: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(home / "warehouse.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        found = [line for line in run(home, "doctor").output.splitlines() if "duckdb" in line]
+        assert holder.stdin is not None
+        holder.stdin.close()
+    assert [line for line in found if "cannot be read" in line] == []
+
+
 def test_the_doctor_misses_a_salt_that_was_there(home: Path) -> None:
     (home / "salt").unlink()
     told = run(home, "doctor")
