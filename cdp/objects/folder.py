@@ -122,6 +122,8 @@ class FolderObjects(ObjectStore):
         try:
             yield
         except OSError as error:
+            if error.errno is None:  # what is stored could not be read
+                raise
             raise unusable(self._root, error) from error
 
     def _path(self, name: str) -> Path:
