@@ -158,11 +158,17 @@ class Settings(BaseSettings):
         return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make another process's settings equal to these."""
+        """Return the variables that make another process's settings equal to these.
+
+        Paths are absolute: that process may work in another folder.
+        """
+        given = {name: getattr(self, name) for name in type(self).model_fields}
         return {
-            f"CDP_{name.upper()}": self.needed(name)
-            for name in type(self).model_fields
-            if getattr(self, name) is not None
+            f"CDP_{name.upper()}": str(value.absolute())
+            if isinstance(value, Path)
+            else self.needed(name)
+            for name, value in given.items()
+            if value is not None
         }
 
     @classmethod

@@ -5,11 +5,12 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
+from typing import Final
 
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, Unusable, unusable
 
 BUSY_SECONDS = 60
 
@@ -65,20 +66,22 @@ class SqliteFile:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        db = self._take()
-        try:
-            db.execute(begin)
+        with _in_words(self._path):
+            db = self._take()
             try:
-                yield db
-            except BaseException:
-                db.execute("rollback")
-                raise
-            db.execute("commit")
-        finally:
-            if db.in_transaction:  # the commit failed
-                db.close()
-            else:
-                self._idle.append(db)
+                db.execute(begin)
+                try:
+                    yield db
+                except BaseException:
+                    if db.in_transaction:  # a full disk ends it by itself
+                        db.execute("rollback")
+                    raise
+                db.execute("commit")
+            finally:
+                if db.in_transaction:  # the commit failed
+                    db.close()
+                else:
+                    self._idle.append(db)
 
     def _take(self) -> sqlite3.Connection:
         with self._lock:
@@ -96,8 +99,13 @@ class SqliteFile:
             return db
 
     def _prepare(self) -> None:
-        if not self._path.exists():
-            self._create()
+        try:
+            if not self._path.exists():
+                self._create()
+            if self._path.stat().st_mode & 0o077:  # its log is made with the same rights
+                self._path.chmod(0o600)
+        except OSError as error:
+            raise unusable(self._path, error) from error
         db = _open(self._path)
         try:
             version = _version(db)
@@ -118,10 +126,9 @@ class SqliteFile:
         os.close(handle)
         new = Path(name)
         try:
-            db = _open(new)
-            db.execute("pragma journal_mode = wal")
-            self._migrate(db)
-            db.close()
+            with closing(_open(new)) as db:
+                db.execute("pragma journal_mode = wal")
+                self._migrate(db)
             with suppress(FileExistsError):  # another process was quicker
                 os.link(new, self._path)
         finally:
@@ -137,6 +144,56 @@ class SqliteFile:
             db.execute(statement)
         db.execute(f"pragma user_version = {len(self._migrations)}")
         db.execute("commit")
+
+
+def problem(path: Path) -> str | None:
+    """Return what is wrong with the file, with the fix; None where it is whole, or not there."""
+    if not path.exists():
+        return None
+    try:
+        with _in_words(path), closing(_open(path)) as db:
+            (found,) = db.execute("pragma quick_check(1)").fetchone()
+            db.execute("select count(*) from sqlite_master").fetchone()
+    except CdpError as error:
+        return str(error)
+    return None if found == "ok" else str(_damaged(path, found.splitlines()[-1]))
+
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_CLOSED: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN)
+_DISK: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """Tell what is wrong with the file; a statement that is wrong keeps its traceback."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details
+        if code in _DAMAGED:
+            raise _damaged(path, str(error)) from error
+        if code in _CLOSED:
+            raise Unusable(
+                f"{path} cannot be used ({error}); make it and its folder writable for you"
+            ) from error
+        if code in _DISK:
+            raise Unusable(
+                f"{path} cannot be read or written ({error}); free some space on its disk, and "
+                "check the disk"
+            ) from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise Unusable(
+                f"{path}: another process has written it for {BUSY_SECONDS} s; wait until it ends"
+            ) from error
+        raise
+
+
+def _damaged(path: Path, why: str) -> Unusable:
+    return Unusable(
+        f"{path} is damaged ({why}); put a copy of it back, or move it away: it is made anew, "
+        "without what only it held"
+    )
 
 
 def _open(path: Path) -> sqlite3.Connection:

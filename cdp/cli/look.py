@@ -21,13 +21,16 @@ from cdp.settings import Settings
 @with_platform
 def stats(platform: Platform, as_json: bool) -> None:
     """Show totals: days, events, sessions, identifiers, profiles, documents."""
+    from cdp.insight.unmatched import told, unmatched  # noqa: PLC0415
     from cdp.profiles.port import PROFILES, Where  # noqa: PLC0415
     from cdp.refresh.steps import policy_parameters  # noqa: PLC0415
     from cdp.warehouse.statements import statements  # noqa: PLC0415
 
     with closing(platform.published()) as warehouse:
         found = warehouse.query(statements()["92_stats"], policy_parameters(platform.policy))
+        matched = unmatched(warehouse)
     (row,) = found.to_dicts()
+    row |= matched
     row["documents"] = platform.documents.count(PROFILES, [Where("sync.state", "==", "live")])
     if as_json:
         print_json(row)
@@ -39,8 +42,8 @@ def stats(platform: Platform, as_json: bool) -> None:
         table.add_row(Text(shown, style="bold"), name.replace("_", " "))
     out.print(table)
     why = why_no_profiles(row, platform.policy)
-    if why:
-        out.print(f"\n{why}")
+    for sentence in [*told(matched), *([why] if why else [])]:
+        out.print(f"\n{sentence}")
 
 
 @click.command()

@@ -16,7 +16,7 @@ from cdp.demo import export, records
 from cdp.demo.behaviour import PURCHASE, Events, day_events
 from cdp.demo.population import Population, populate
 from cdp.demo.records import Observed
-from cdp.domain.errors import InputError
+from cdp.domain.errors import InputError, unusable
 
 UNTIL: Final = date(2026, 10, 31)
 ZONE: Final = ZoneInfo("Europe/Berlin")
@@ -62,11 +62,29 @@ def generate(
 
     Raises:
         InputError: *out* is not empty, or there is nobody or no day to generate.
+        Unusable: *out* cannot be written.
     """
     if people < 1 or days < 1:
         raise InputError(f"{people} people and {days} days are too few; ask for 1 or more.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a new folder.")
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty; name a new folder, or empty this one first.")
+    try:
+        return _generate(out, people=people, days=days, seed=seed, until=until, progress=progress)
+    except OSError as error:
+        raise unusable(out, error) from error
+
+
+def _generate(
+    out: Path,
+    *,
+    people: int,
+    days: int,
+    seed: int,
+    until: date,
+    progress: Callable[[int, int], None] | None,
+) -> Generated:
     starts = [_midnight(until - timedelta(days=days - 1 - n)) for n in range(days + 1)]
     population = populate(people, days, starts[0], np.random.default_rng([seed, 0]))
     run = _Run(out, population, starts, seed)
@@ -79,6 +97,8 @@ def generate(
     links = records.links(population, observed, starts[0], starts[-1], rng)
     decisions = records.decisions(population, starts[0], starts[-1], rng)
     shared = records.write(out, population, observed, links, decisions)
+    for file in out.rglob("*"):  # people, if invented ones
+        file.chmod(0o700 if file.is_dir() else 0o600)
     return Generated(
         people=people,
         devices=len(population.owner),
@@ -94,8 +114,9 @@ class _Run:
     """Days of one property, written in order, because people remember the day before."""
 
     def __init__(self, out: Path, population: Population, starts: Sequence[int], seed: int) -> None:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._out = out / "ga4"
-        self._out.mkdir(parents=True, exist_ok=True)
+        self._out.mkdir(exist_ok=True, mode=0o700)
         self._population = population
         self._user_values = export.user_values(population)
         self._starts = starts

@@ -105,8 +105,8 @@ class Platform(ABC):
         """Load files of the GA4 export; see `cdp.warehouse.ga4_files`."""
 
     @abstractmethod
-    def load_rows(self, table: str, paths: Sequence[Path]) -> "list[LoadedRows]":
-        """Load files into a raw table; see `cdp.warehouse.row_files`."""
+    def load_rows(self, table: str, paths: Sequence[Path], **options: Any) -> "list[LoadedRows]":
+        """Load files into a raw table, under the policy; see `cdp.warehouse.row_files`."""
 
     @abstractmethod
     def problems(self) -> list[str]:

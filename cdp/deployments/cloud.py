@@ -133,7 +133,7 @@ class Cloud(Platform):
             "property in GA4's admin page, and set CDP_EXPORT_DATASET"
         )
 
-    def load_rows(self, table: str, paths: Sequence[Path]) -> "list[LoadedRows]":
+    def load_rows(self, table: str, paths: Sequence[Path], **options: Any) -> "list[LoadedRows]":
         from cdp.warehouse.row_files import load_rows  # noqa: PLC0415
 
         settings = self.settings
@@ -143,8 +143,10 @@ class Cloud(Platform):
                 Path(folder),
                 table,
                 paths,
+                purposes=tuple(self.policy.purposes),
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
+                **options,
             )
             files = sorted(Path(folder, table).glob("*.parquet"))
             new = {file.name for file in files if warehouse.load(table, file)}

@@ -1,7 +1,9 @@
 """What can go wrong in words a person can act on; entry points show these without a traceback."""
 
+import errno
 import json
-from typing import Any
+import os
+from typing import Any, Final
 
 
 class CdpError(Exception):
@@ -14,6 +16,37 @@ class InputError(CdpError):
 
 class Unavailable(CdpError):  # noqa: N818 - reads as the sentence it is
     """A service did not answer although it was asked again; later it may."""
+
+
+class Unusable(CdpError):  # noqa: N818 - reads as the sentence it is
+    """A file or a folder cannot be read or written; says which, why, and the fix."""
+
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+
+
+def unusable(path: object, error: OSError) -> Unusable:
+    """Return what *error* means for who works with the file or folder *path*."""
+    if error.errno in _FULL:
+        return disk_full(path)
+    reason = (error.strerror or str(error)).lower()
+    fix = "check its disk"
+    if error.errno in _CLOSED:
+        fix = "make it and what is in it readable and writable for you, or set CDP_HOME elsewhere"
+    elif error.errno in _NO_FOLDER:
+        fix = "set CDP_HOME to a folder that can be written"
+    return Unusable(f"{path} cannot be used ({reason}); {fix}")
+
+
+def disk_full(path: object) -> Unusable:
+    return Unusable(f"{path} cannot be written: its disk is full; free some space, then try again")
+
+
+def tells_full_disk(text: str) -> bool:
+    """Whether an engine's words are those of a disk, or a quota, without space."""
+    return any(os.strerror(number) in text for number in _FULL)
 
 
 def describe(error: Any) -> str:

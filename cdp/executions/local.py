@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from cdp.domain.errors import unusable
 from cdp.executions.port import Execution, ExecutionNotFound, State, Step
 from cdp.sqlite_file import SqliteFile
 
@@ -59,7 +60,10 @@ class LocalExecutions:
 
     def start(self, argument: Mapping[str, Any], *, by: str) -> str:
         new = str(uuid.uuid4())
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise unusable(self._folder, error) from error
         with self._file.writing() as db:
             db.execute(
                 "insert into execution (id, state, argument, started_by, created_at) "

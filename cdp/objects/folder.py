@@ -4,12 +4,13 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Final
 
+from cdp.domain.errors import unusable
 from cdp.objects.port import (
     Data,
     GenerationChanged,
@@ -35,7 +36,12 @@ class FolderObjects(ObjectStore):
         self._root = root
 
     def put(self, name: str, data: Data, *, if_absent: bool = False) -> Stored:
+        with self._in_words():
+            return self._put(name, data, if_absent=if_absent)
+
+    def _put(self, name: str, data: Data, *, if_absent: bool) -> Stored:
         path = self._path(name)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -70,6 +76,8 @@ class FolderObjects(ObjectStore):
             file = self._path(name).open("rb")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise ObjectNotFound(f"there is no object {name!r}") from None
+        except OSError as error:
+            raise unusable(self._root, error) from error
         # Asked of the open file: what the path names may be replaced meanwhile.
         found = os.fstat(file.fileno()).st_mtime_ns // 1000
         if generation not in {None, found}:
@@ -78,12 +86,17 @@ class FolderObjects(ObjectStore):
         return file
 
     def stat(self, name: str) -> Stored:
-        path = self._path(name)
-        if not path.is_file():
-            raise ObjectNotFound(f"there is no object {name!r}")
-        return _stored(name, path)
+        with self._in_words():
+            path = self._path(name)
+            if not path.is_file():
+                raise ObjectNotFound(f"there is no object {name!r}")
+            return _stored(name, path)
 
     def list(self, prefix: str = "") -> Sequence[Stored]:
+        with self._in_words():
+            return self._list(prefix)
+
+    def _list(self, prefix: str) -> Sequence[Stored]:
         folder, slash, _ = prefix.rpartition("/")
         start = self._path(folder) if slash else self._root
         found: list[Stored] = []
@@ -98,10 +111,20 @@ class FolderObjects(ObjectStore):
         return sorted(found, key=lambda stored: stored.name)
 
     def delete(self, name: str) -> None:
-        path = self._path(name)
-        if path.is_file():
-            path.unlink(missing_ok=True)
-            _sync(path.parent)
+        with self._in_words():
+            path = self._path(name)
+            if path.is_file():
+                path.unlink(missing_ok=True)
+                _sync(path.parent)
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:  # what is stored could not be read
+                raise
+            raise unusable(self._root, error) from error
 
     def _path(self, name: str) -> Path:
         check_name(name)

@@ -9,8 +9,8 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +19,12 @@ import duckdb
 import polars as pl
 
 from cdp.domain.days import ExportTable
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, disk_full, tells_full_disk, unusable
 from cdp.warehouse.dialect import Translated, bind, parameter_types, translate
 from cdp.warehouse.ga4_files import export_files
 from cdp.warehouse.port import Job, Shape, StatementError, Value, WarehouseBusy
 from cdp.warehouse.row_files import RAW_TABLES
-from cdp.warehouse.sources import literal
+from cdp.warehouse.sources import first_line, literal
 
 _CLOSING_SECONDS: Final = 5
 WORK: Final = "warehouse.duckdb"
@@ -120,7 +120,7 @@ class DuckWarehouse:
             raise StatementError(
                 f"no table of the export ends in {', '.join(missing) or 'nothing'}; refresh again"
             )
-        with self._lock:
+        with self._lock, _in_words(self._home):
             self._db.execute(
                 "CREATE OR REPLACE TEMP VIEW export_event AS "
                 "SELECT *, regexp_extract(filename, 'events_((?:[a-z]+_)?\\d{8})\\.parquet$', 1) "
@@ -140,11 +140,14 @@ class DuckWarehouse:
     def publish(self, run_id: str) -> None:
         target = self._home / PUBLISHED
         copy = target.with_suffix(".new")
-        with self._lock:
+        with self._lock, _in_words(self._home):
             self._db.execute("CREATE OR REPLACE TABLE publication AS SELECT ? AS run_id", [run_id])
             self._db.execute("CHECKPOINT")
-            _copy(self._home / WORK, copy)
-        copy.replace(target)
+            try:
+                _copy(self._home / WORK, copy)
+                copy.replace(target)
+            finally:
+                copy.unlink(missing_ok=True)
 
     def published_run(self) -> str | None:
         try:
@@ -161,9 +164,10 @@ class DuckWarehouse:
     def _execute(
         self, statement: Translated, parameters: Mapping[str, Value]
     ) -> duckdb.DuckDBPyConnection:
-        self._show_loaded(statement.sql)
         try:
-            return self._db.execute(statement.sql, bind(statement, parameters))
+            with _in_words(self._home):
+                self._show_loaded(statement.sql)
+                return self._db.execute(statement.sql, bind(statement, parameters))
         except duckdb.Error as error:
             raise StatementError(f"{error} — in: {statement.sql[:400]}") from error
 
@@ -224,7 +228,10 @@ def _parquet(files: list[str]) -> str:
 def _connect(
     home: Path, memory_limit: str, threads: int, *, published: bool
 ) -> duckdb.DuckDBPyConnection:
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise unusable(home, error) from error
     file = home / (PUBLISHED if published else WORK)
     spill = home / "spill"
     config: dict[str, Any] = {
@@ -239,10 +246,12 @@ def _connect(
         config["threads"] = threads
     try:
         db = duckdb.connect(str(file), read_only=published, config=config)
-    except duckdb.IOException as error:
+    except duckdb.Error as error:
         holder = re.search(r"PID (\d+)", str(error))
-        if "lock" not in str(error):
-            raise CdpError(f"{file} cannot be opened: {error}") from error
+        if "lock on file" not in str(error):
+            if tells_full_disk(str(error)):
+                raise disk_full(home) from error
+            raise _damaged(file, error) from error
         who = f"process {holder[1]}" if holder else "another process"
         raise WarehouseBusy(
             f"{who} is writing the warehouse; wait until it ends, or see `cdp runs`"
@@ -251,6 +260,62 @@ def _connect(
     if not published:
         file.chmod(0o600)
     return db
+
+
+def problems(home: Path, memory_limit: str, threads: int) -> list[str]:
+    """Return what is wrong with the two files below *home*, each with its fix."""
+    config: dict[str, Any] = {"memory_limit": memory_limit}
+    if threads:
+        config["threads"] = threads
+    found = []
+    for file in (home / WORK, home / PUBLISHED):
+        if not file.exists():
+            continue
+        try:
+            with duckdb.connect(str(file), read_only=True, config=config) as db:
+                # Nobody waits for who reads what was published.
+                for (table,) in db.execute("SHOW TABLES").fetchall() if file.name != WORK else ():
+                    db.execute(f'SELECT bit_xor(hash(t)) FROM "{table}" AS t').fetchall()
+        except duckdb.Error as error:
+            if "lock on file" not in str(error):  # whoever writes it has opened it
+                found.append(str(_damaged(file, error)))
+    return found
+
+
+@contextmanager
+def _in_words(home: Path) -> Iterator[None]:
+    """Tell what is wrong with the files below *home*; a statement that is wrong is told as such."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(home, error) from error
+    except duckdb.Error as error:
+        text = first_line(error)
+        if tells_full_disk(str(error)):
+            raise disk_full(home) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise StatementError(f"{text}; set CDP_MEMORY_LIMIT higher") from error
+        # Of a damaged block the engine's error has no class of its own.
+        if isinstance(error, _OF_FILES) or type(error) is duckdb.Error or ".parquet'" in text:
+            raise StatementError(f"{home}: {text}; `cdp doctor` says what to do") from error
+        raise
+
+
+_OF_FILES: Final = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+)
+
+
+def _damaged(file: Path, error: duckdb.Error) -> CdpError:
+    fix = (
+        "move it away and run `cdp refresh --full`: it is built again from what was loaded"
+        if file.name == WORK
+        else "run `cdp refresh --full`: it is published again"
+    )
+    return CdpError(f"{file} cannot be read ({first_line(error)}); {fix}")
 
 
 def _copy(source: Path, target: Path) -> None:

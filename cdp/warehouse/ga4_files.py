@@ -6,17 +6,17 @@ pass over the input, checked there, and all of them are renamed into place at th
 
 import glob
 import hashlib
+import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from importlib import resources
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ from cdp.warehouse.sources import (
     first_line,
     literal,
     move,
+    refuse_full_disk,
     sync,
     workplace,
 )
@@ -43,8 +44,6 @@ _REQUIRED: Final = ("event_date", "event_timestamp", "event_name", "event_params
 _NEVER_NULL: Final = _REQUIRED[:3]
 _TABLE: Final = re.compile(r"events_(?:([a-z]+)_)?(\d{8})(?!\d)")
 _OTHER_TABLE: Final = re.compile(r"(?:pseudonymous_)?users_\d{8}")
-# JSON leaves nulls out: one record does not show every column.
-_RECORDS_LOOKED_AT: Final = 1000
 # Readers share a file's row groups among their threads; a day has some 70,000 rows.
 _ROW_GROUP: Final = 20_480
 
@@ -98,12 +97,30 @@ def export_files(raw: Path) -> list[tuple[ExportTable, Path]]:
     tables = []
     for file in files:
         if file not in found:
-            raise InputError(
-                f"{file}: not a table that was loaded; move it elsewhere and load it from there"
-            )
+            raise InputError(_not_loaded(file))
         count, version = found[file]
         tables.append((ExportTable(file.stem.removeprefix("events_"), version, count), file))
     return tables
+
+
+def problems(raw: Path) -> list[str]:
+    """Return what is wrong with the tables below the folder *raw*, each with its fix."""
+    found = []
+    with duckdb.connect() as db:
+        for file in sorted(raw.glob("events_*.parquet")):
+            query = "SELECT decode(key) FROM parquet_kv_metadata(?)"
+            try:
+                keys = {key for (key,) in db.execute(query, [glob.escape(str(file))]).fetchall()}
+            except duckdb.Error as error:
+                found.append(f"{file} is damaged ({first_line(error)}); load its day again")
+                continue
+            if "cdp_version" not in keys:
+                found.append(_not_loaded(file))
+    return found
+
+
+def _not_loaded(file: Path) -> str:
+    return f"{file}: not a table that was loaded; move it elsewhere and load it from there"
 
 
 def load_ga4(
@@ -113,8 +130,10 @@ def load_ga4(
     day: date | None = None,
     kind: Kind | None = None,
     memory_limit: str = "1GB",
+    replace: bool = False,
     threads: int = 0,
     progress: Callable[[str], None] = lambda _: None,
+    skipped: Callable[[Path], None] = lambda _: None,
 ) -> list[Loaded]:
     """Load GA4 export files below the folder *raw*; a day that is loaded again is replaced.
 
@@ -123,14 +142,16 @@ def load_ga4(
             Files of one day and kind in one call form that day's table together.
         day, kind: for files whose names do not tell; without *day*, each row's own date decides.
         memory_limit: DuckDB spills to a folder below *raw* beyond it.
+        replace: also where a table then has fewer rows than it had.
         threads: 0 for all cores.
         progress: told each table's name before it is written, from the thread that writes it.
+        skipped: told each file of a folder that is left out.
 
     Raises:
         InputError: names file and line; nothing was changed.
     """
     groups: dict[str | None, list[Source]] = defaultdict(list)
-    for source in find_sources(paths, ("parquet", "ndjson", "array")):
+    for source in find_sources(paths, ("parquet", "ndjson", "array"), skipped):
         groups[_suffix_of_file(source.path, day, kind)].append(source)
     ordered = sorted(groups.items(), key=lambda item: item[0] or "")
     threads = threads or os.cpu_count() or 1
@@ -158,6 +179,8 @@ def load_ga4(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         _refuse_twice(written)
+        if not replace:
+            _refuse_fewer(written, held)
         for table in written:
             if table.file is not None:
                 move(table.file, raw / f"events_{table.suffix}.parquet")
@@ -224,6 +247,22 @@ def _refuse_twice(tables: Iterable[_Written]) -> None:
                 f"{other}: has rows of events_{table.suffix}, which {table.source} is named after; "
                 "name both files after their tables, or neither"
             )
+
+
+def _refuse_fewer(tables: Iterable[_Written], held: Mapping[str, ExportTable]) -> None:
+    """Raise where a table would lose rows: one shard of several looks like a whole day."""
+    fewer = [
+        f"{table.source}: events_{table.suffix} would have {table.rows:,} rows, and has "
+        f"{held[table.suffix].rows:,}"
+        for table in tables
+        if table.suffix in held and table.rows < held[table.suffix].rows
+    ]
+    if fewer:
+        more = f" (and {len(fewer) - 1:,} more days)" if len(fewer) > 1 else ""
+        raise InputError(
+            f"{fewer[0]}{more}; load all files of a day in one command, or say --replace if it "
+            "has fewer rows now"
+        )
 
 
 class _Group:
@@ -293,6 +332,7 @@ class _Group:
         try:
             return _copy(self._db, " UNION ALL ".join(selects), file, version)
         except duckdb.Error as error:
+            refuse_full_disk(file.parents[1], error)
             for source, select in zip(self._sources, selects, strict=True):
                 try:
                     _copy(self._db, select, file, version)
@@ -375,18 +415,37 @@ def _select(db: duckdb.DuckDBPyConnection, source: Source) -> tuple[str, set[str
     """
     if source.format == "parquet":
         return _select_parquet(db, source)
-    have, unknown = set[str](), set[str]()
-    for line, record in islice(source.records(), _RECORDS_LOOKED_AT):
-        wrong = _misfit_of(record)
-        if wrong and _NEVER_NULL[0] in record:
-            raise InputError(f"{source.at(line)}: {wrong}")
-        have |= record.keys()
-        for name, value in record.items():
-            unknown |= _unknown(_shapes().get(name), value, name)
+    have, unknown, odd = set[str](), set[str](), False
+    for held in _structures(db, source):
+        have |= held.keys()
+        for name, kind in held.items():
+            shape = _shapes().get(name)
+            unknown |= _unknown(shape, kind, name)
+            odd = odd or (shape is not None and _is_odd(shape, kind))
     if not have:
         raise InputError(f"{source.path}: no rows in it")
     _refuse_missing(source, have, _NEVER_NULL)
+    wrong = _first_misfit(source) if odd else None
+    if wrong:
+        raise wrong
     return f"SELECT * FROM {source.reader(_duck_types())}", unknown
+
+
+def _structures(db: duckdb.DuckDBPyConnection, source: Source) -> Iterator[dict[str, Any]]:
+    """Yield what the records of a JSON file look like, each look once: its types by name.
+
+    Of every record: JSON leaves nulls out, and DuckDB's reader looks only at the first thousand.
+    """
+    try:
+        looks = db.execute(f"SELECT DISTINCT json_structure(json) FROM {source.reader()}")
+        while found := looks.fetchmany(1000):
+            for (look,) in found:
+                held = json.loads(look)
+                if not isinstance(held, dict):
+                    raise _first_misfit(source) or InputError(f"{source.path}: not JSON records")
+                yield held
+    except duckdb.Error as error:
+        raise _explained(source, error) from None
 
 
 def _select_parquet(db: duckdb.DuckDBPyConnection, source: Source) -> tuple[str, set[str]]:
@@ -442,6 +501,11 @@ def _explained(source: Source, error: duckdb.Error) -> InputError:
             f"{source.path}: cannot be loaded: {first_line(error)}; if the file is damaged, export "
             "it again (Parquet has no lines to name)"
         )
+    return _first_misfit(source) or InputError(f"{source.path}: {first_line(error)}")
+
+
+def _first_misfit(source: Source) -> InputError | None:
+    """Return what is wrong with the first record of a JSON file that does not fit, or None."""
     try:
         for line, record in source.records():
             wrong = _misfit_of(record)
@@ -449,7 +513,7 @@ def _explained(source: Source, error: duckdb.Error) -> InputError:
                 return InputError(f"{source.at(line)}: {wrong}")
     except InputError as reason:
         return reason
-    return InputError(f"{source.path}: {first_line(error)}")
+    return None
 
 
 _INTEGERS: Final = frozenset(
@@ -464,6 +528,7 @@ class _Shape:
     takes: str  # in words
     types: frozenset[str]  # DuckDB's, of Parquet columns that fit
     fits: Callable[[Any], bool]  # for a JSON value
+    plain: frozenset[str] = frozenset()  # types of JSON values that DuckDB reads exactly or refuses
     item: "_Shape | None" = None
     fields: Mapping[str, "_Shape"] = field(default_factory=dict)
 
@@ -485,20 +550,32 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
+_JSON_INTEGERS: Final = frozenset({"UBIGINT", "BIGINT", "HUGEINT"})
+_YES_OR_NO: Final = frozenset({"true", "t", "yes", "y", "1", "false", "f", "no", "n", "0"})
+
 _LEAVES: Final = {
-    exp.DataType.Type.BIGINT: _Shape("a whole number of 64 bits", _INTEGERS, _is_integer),
+    exp.DataType.Type.BIGINT: _Shape(
+        "a whole number of 64 bits", _INTEGERS, _is_integer, _JSON_INTEGERS | {"VARCHAR"}
+    ),
     exp.DataType.Type.DOUBLE: _Shape(
-        "a number", _INTEGERS | {"double", "float", "decimal"}, _is_number
+        "a number",
+        _INTEGERS | {"double", "float", "decimal"},
+        _is_number,
+        _JSON_INTEGERS | {"DOUBLE", "VARCHAR"},
     ),
     exp.DataType.Type.BOOLEAN: _Shape(
         "true or false",
         frozenset({"boolean"}),
-        lambda value: isinstance(value, bool) or value in {"true", "false"},
+        lambda value: (
+            isinstance(value, bool) or (isinstance(value, str) and value.lower() in _YES_OR_NO)
+        ),
+        frozenset({"BOOLEAN", "VARCHAR"}),
     ),
     exp.DataType.Type.TEXT: _Shape(
         "text",
         _INTEGERS | {"varchar", "boolean"},
         lambda value: not isinstance(value, list | dict),
+        _JSON_INTEGERS | {"DOUBLE", "BOOLEAN", "VARCHAR"},
     ),
 }
 
@@ -506,7 +583,7 @@ _LEAVES: Final = {
 def _shape(kind: exp.DataType) -> _Shape:
     if kind.this is exp.DataType.Type.ARRAY:
         item = _shape(kind.expressions[0])
-        return _Shape("a list", frozenset({"list"}), lambda v: isinstance(v, list), item)
+        return _Shape("a list", frozenset({"list"}), lambda v: isinstance(v, list), item=item)
     if kind.this is exp.DataType.Type.STRUCT:
         fields = {part.name: _shape(part.args["kind"]) for part in kind.expressions}
         takes = f"a record of {', '.join(fields)}"
@@ -549,16 +626,28 @@ def _unknown_of_type(shape: _Shape | None, held: Any, path: str) -> set[str]:
     return set().union(*below)
 
 
-def _unknown(shape: _Shape | None, value: Any, path: str) -> set[str]:
-    """Return the paths at and below a JSON value that the schema does not know."""
+def _unknown(shape: _Shape | None, held: Any, path: str) -> set[str]:
+    """Return the paths at and below a JSON structure that the schema does not know."""
     if shape is None:
         return {path}
-    if isinstance(value, list):
-        return set().union(*(_unknown(shape.item, item, path) for item in value))
-    if isinstance(value, dict):
-        below = (_unknown(shape.fields.get(n), v, f"{path}.{n}") for n, v in value.items())
+    if isinstance(held, list):
+        return set().union(*(_unknown(shape.item, item, path) for item in held))
+    if isinstance(held, dict):
+        below = (_unknown(shape.fields.get(n), h, f"{path}.{n}") for n, h in held.items())
         return set().union(*below)
     return set()
+
+
+def _is_odd(shape: _Shape, held: Any) -> bool:
+    """Whether values of the JSON structure *held* may not fit: only they can tell."""
+    if held == "NULL":
+        return False
+    if isinstance(held, list):
+        return shape.item is None or any(_is_odd(shape.item, item) for item in held)
+    if isinstance(held, dict):
+        fields = shape.fields
+        return not fields or any(_is_odd(fields[n], h) for n, h in held.items() if n in fields)
+    return held not in shape.plain
 
 
 def _misfit_of(record: Mapping[str, Any]) -> str | None:

@@ -3,8 +3,10 @@
 A file is kept under a name made from its content: loading it again changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import glob
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +53,7 @@ _TIME_CHECK: Final = (
     f"regexp_full_match({{0}}, '{_TIME_SHAPE}') AND {{0}} >= '0001' "
     "AND try_cast({0} AS TIMESTAMPTZ) IS NOT NULL"
 )
+_TOLERANCE: Final = timedelta(minutes=5)  # clocks differ
 
 RAW_TABLES: Final[Mapping[str, Mapping[str, Column]]] = {
     "raw_link": {
@@ -95,22 +98,29 @@ def load_rows(
     table: str,
     paths: Sequence[Path],
     *,
+    purposes: Sequence[str] | None = None,
+    now: datetime | None = None,
     memory_limit: str = "1GB",
     threads: int = 0,
+    skipped: Callable[[Path], None] = lambda _: None,
 ) -> list[LoadedRows]:
     """Load files into the raw table *table* below the folder *raw*.
 
     Args:
         paths: files, or folders of files: NDJSON, a JSON list or CSV; each plain or .gz.
+        purposes: the policy's, of which decisions are; any where it is None.
+        now: aware; a row of a later time is refused. The clock's where it is None.
         memory_limit: DuckDB spills to a folder below *raw* beyond it.
         threads: 0 for all cores.
+        skipped: told each file of a folder that is left out.
 
     Raises:
         InputError: names file and line; nothing was changed.
     """
     folder = raw / table
     columns = RAW_TABLES[table]
-    sources = find_sources(paths, ("ndjson", "array", "csv"))
+    rules = _rules(columns, purposes, now or datetime.now(UTC))
+    sources = find_sources(paths, ("ndjson", "array", "csv"), skipped)
     told: list[LoadedRows] = []
     written: set[Path] = set()
     with workplace(folder) as scratch:
@@ -120,7 +130,7 @@ def load_rows(
                 name = f"{digest([source.path])}.parquet"
                 # The same content twice in one call is one file, as it is in two calls.
                 unchanged = (folder / name).exists() or scratch / name in written
-                rows = _write(db, source, columns, scratch / name)
+                rows = _write(db, source, columns, rules, scratch / name)
                 written.add(scratch / name)
                 told.append(LoadedRows(source.path, rows, unchanged, name))
         for file in sorted(written):
@@ -129,17 +139,55 @@ def load_rows(
     return told
 
 
+def _rules(
+    columns: Mapping[str, Column], purposes: Sequence[str] | None, now: datetime
+) -> list[tuple[str, Column]]:
+    """Return what must be right of each column, in the order in which it is told."""
+    rules = list(columns.items())
+    if purposes is not None and "purpose" in columns:
+        names = ", ".join(literal(name) for name in purposes)
+        accepts = f"one of the policy's purposes: {', '.join(purposes)}"
+        known = replace(columns["purpose"], accepts=accepts, check=f"{{0}} IN ({names})")
+        rules.append(("purpose", known))
+    latest = literal((now + _TOLERANCE).isoformat())
+    accepts = (
+        f"no time after now ({now.astimezone(UTC):%Y-%m-%dT%H:%MZ}): what has not happened yet "
+        "would stand above all that does"
+    )
+    for name, column in columns.items():
+        if column.kind == "TIMESTAMP":
+            past = f"try_cast({{0}} AS TIMESTAMPTZ) <= TIMESTAMPTZ {latest}"
+            rules.append((name, replace(column, accepts=accepts, check=past)))
+    return rules
+
+
+def problems(raw: Path) -> list[str]:
+    """Return what is wrong with the files of the raw tables below *raw*, each with its fix."""
+    found = []
+    with duckdb.connect() as db:
+        for file in sorted(raw.glob("raw_*/*.parquet")):
+            try:
+                db.execute("SELECT * FROM parquet_file_metadata(?)", [glob.escape(str(file))])
+            except duckdb.Error as error:
+                found.append(
+                    f"{file} is damaged ({first_line(error)}); move it away, and load the file "
+                    "that it was made from again"
+                )
+    return found
+
+
 def _write(
-    db: duckdb.DuckDBPyConnection, source: Source, columns: Mapping[str, Column], target: Path
+    db: duckdb.DuckDBPyConnection,
+    source: Source,
+    columns: Mapping[str, Column],
+    rules: Sequence[tuple[str, Column]],
+    target: Path,
 ) -> int:
     """Write the rows of *source* to *target* and return how many they are."""
     reader = _reader(source, columns)
     texts = {name: _text(column) for name, column in columns.items()}
-    rights = {
-        name: f"coalesce({column.check.format(texts[name])}, false)"
-        for name, column in columns.items()
-    }
-    counted = ", ".join(f"count(*) FILTER (NOT {right})" for right in rights.values())
+    rights = [f"coalesce({rule.check.format(texts[name])}, false)" for name, rule in rules]
+    counted = ", ".join(f"count(*) FILTER (NOT {right})" for right in rights)
     try:
         counts = db.execute(f"SELECT count(*), {counted} FROM ({reader})").fetchone()
     except duckdb.Error as error:
@@ -148,12 +196,12 @@ def _write(
     rows, *wrong = counts
     if rows == 0:
         raise InputError(f"{source.path}: no rows in it")
-    for (name, column), count in zip(columns.items(), wrong, strict=True):
+    for (_, rule), right, count in zip(rules, rights, wrong, strict=True):
         if count:
-            where, value = _first_wrong(db, source, reader, column, rights[name])
+            where, value = _first_wrong(db, source, reader, rule, right)
             shown = "missing" if value is None else repr(value)[:80]
             raise InputError(
-                f"{where}: {column.input} is {shown}; it takes {column.accepts} "
+                f"{where}: {rule.input} is {shown}; it takes {rule.accepts} "
                 f"({count} of {rows} rows)"
             )
     values = ", ".join(

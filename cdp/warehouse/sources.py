@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO, Any, Final, NoReturn, cast
 
 import duckdb
 
-from cdp.domain.errors import InputError
+from cdp.domain.errors import InputError, disk_full, tells_full_disk, unusable
 
 FORMATS: Final[Mapping[str, str]] = {
     "parquet": "Parquet",
@@ -40,15 +40,19 @@ class Source:
     path: Path
     format: str
 
-    def reader(self, columns: Mapping[str, str]) -> str:
+    def reader(self, columns: Mapping[str, str] | None = None) -> str:
         """Return a DuckDB table function over the file; CSV and JSON are read as *columns*.
 
-        Of CSV these are all columns of the file, in their order.
+        Of CSV these are all columns of the file, in their order. JSON without any is one column
+        `json`, a record each.
         """
         # Neither a pattern, nor a folder such as `day=3` that DuckDB would make a column of.
         name = f"{literal(glob.escape(str(self.path)))}, hive_partitioning=false"
         if self.format == "parquet":
             return f"read_parquet({name})"
+        shape = "newline_delimited" if self.format == "ndjson" else "array"
+        if columns is None:
+            return f"read_json_objects({name}, format='{shape}')"
         spelled = ", ".join(
             f"{literal(column)}: {literal(kind)}" for column, kind in columns.items()
         )
@@ -58,7 +62,6 @@ class Source:
                 f"read_csv({name}, columns={{{spelled}}}, auto_detect=false, header=true, "
                 "delim=',', quote='\"', escape='\"')"
             )
-        shape = "newline_delimited" if self.format == "ndjson" else "array"
         return f"read_json({name}, format='{shape}', columns={{{spelled}}})"
 
     def records(self, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -229,29 +232,46 @@ def _refuse_bytes(path: Path, line: int, error: UnicodeDecodeError) -> NoReturn:
     ) from None
 
 
-def find_sources(paths: Sequence[Path], formats: Sequence[str]) -> list[Source]:
+def find_sources(
+    paths: Sequence[Path],
+    formats: Sequence[str],
+    skipped: Callable[[Path], None] = lambda _: None,
+) -> list[Source]:
     """Return the files of *paths*, folders opened; each once, and of one of *formats*.
+
+    Args:
+        skipped: told what else is in a folder, but for what is hidden there.
 
     Raises:
         InputError: no such file, empty, nothing to load in a folder, or of another format.
     """
     found: dict[Path, Source] = {}
     for path in paths:
-        if path.is_dir():
-            files = sorted(
-                file
-                for file in path.iterdir()
-                if _ending(file) in _ENDINGS and file.is_file() and not file.name.startswith(".")
-            )
-            if not files:
-                raise InputError(f"{path}: no file in it ends in {', '.join(_ENDINGS)}")
-        elif path.is_file():
-            files = [path]
-        else:
-            raise InputError(f"{path}: no such file or folder")
-        for file in files:
-            found.setdefault(file.resolve(), _source(file, formats))
+        try:
+            files = _files(path, skipped)
+            for file in files:
+                found.setdefault(file.resolve(), _source(file, formats))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     return list(found.values())
+
+
+def _files(path: Path, skipped: Callable[[Path], None]) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder")
+    files = []
+    for file in sorted(path.iterdir()):
+        if file.name.startswith("."):
+            continue
+        if _ending(file) in _ENDINGS and file.is_file():
+            files.append(file)
+        else:
+            skipped(file)
+    if not files:
+        raise InputError(f"{path}: no file in it ends in {', '.join(_ENDINGS)}")
+    return files
 
 
 def _source(path: Path, formats: Sequence[str]) -> Source:
@@ -319,6 +339,12 @@ def digest(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
+def refuse_full_disk(folder: Path, error: duckdb.Error) -> None:
+    """Raise where *error* says that there is no space left, whatever was read or written."""
+    if tells_full_disk(str(error)):
+        raise disk_full(folder) from None
+
+
 @contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
     """Hold *folder* and yield a folder in it for files that are renamed into *folder* when whole.
@@ -327,7 +353,20 @@ def workplace(folder: Path) -> Iterator[Path]:
 
     Raises:
         InputError: another process holds *folder*.
+        Unusable: it cannot be written.
     """
+    try:
+        with _held(folder) as place:
+            yield place
+    except OSError as error:
+        raise unusable(folder, error) from error
+    except duckdb.IOException as error:
+        refuse_full_disk(folder, error)
+        raise InputError(f"{folder}: {first_line(error)}; check its disk") from error
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -14,6 +14,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as given_of
+from hypothesis import strategies as st
 from sqlglot import exp
 
 from cdp.domain.days import Kind
@@ -228,7 +231,10 @@ def test_a_folder_is_all_the_files_in_it_but_hidden_ones_and_others(raw, given):
     (given / "README.txt").write_text("not ours")
     (given / "._events_20210131.parquet").write_bytes(b"\0\5\x16\7")
     (given / "more.json").mkdir()
-    assert [table.name for table in load_ga4(raw, [given])] == [f"events_{DAY}", f"events_{OTHER}"]
+    told = []
+    loaded = load_ga4(raw, [given], skipped=told.append)
+    assert [table.name for table in loaded] == [f"events_{DAY}", f"events_{OTHER}"]
+    assert told == [given / "README.txt", given / "more.json"]
 
 
 def test_a_file_that_is_named_twice_is_loaded_once(raw, given):
@@ -268,14 +274,29 @@ def test_without_a_day_each_row_s_own_date_decides(raw, given):
 
 
 def test_loading_a_day_again_replaces_it(raw, given):
-    file = ndjson(given / f"events_{DAY}.json", [event(0), event(1)])
+    file = ndjson(given / f"events_{DAY}.json", [event(0)])
     load_ga4(raw, [file])
     before = dict(tables(raw))
-    ndjson(file, [event(5)])
+    ndjson(file, [event(5), event(6)])
     (loaded,) = load_ga4(raw, [file])
-    assert before == {DAY: 2}
+    assert before == {DAY: 1}
+    assert (loaded.rows, loaded.unchanged) == (2, False)
+    assert [row["user_pseudo_id"] for row in rows(raw)] == ["client.5", "client.6"]
+
+
+def test_a_day_may_lose_rows_where_that_is_said(raw, given):
+    file = ndjson(given / f"events_{DAY}.json", [event(0), event(1)])
+    load_ga4(raw, [file])
+    (loaded,) = load_ga4(raw, [ndjson(file, [event(5)])], replace=True)
     assert (loaded.rows, loaded.unchanged) == (1, False)
-    assert [row["user_pseudo_id"] for row in rows(raw)] == ["client.5"]
+    assert tables(raw) == {DAY: 1}
+
+
+def test_the_rest_of_an_incomplete_day_may_come_with_what_was_there(raw, given):
+    first = ndjson(given / f"events_{DAY}-000000000000.json", [event(0)])
+    second = ndjson(given / f"events_{DAY}-000000000001.json", [event(1)])
+    load_ga4(raw, [first])
+    assert load_ga4(raw, [first, second])[0].rows == 2
 
 
 def test_the_same_content_is_told_as_unchanged_and_left_as_it_is(raw, given):
@@ -316,6 +337,18 @@ def test_unknown_columns_and_fields_are_told_and_left_out(raw, given):
         assert list(rows(raw, suffix)[0]) == list(ga4_schema())
         assert "planet" not in rows(raw, suffix)[-1]["geo"]
         assert rows(raw, suffix)[-1]["geo"]["city"] == "Arica"
+
+
+@pytest.mark.parametrize("name", ["events.ndjson", "events.json", "events.ndjson.gz"])
+def test_an_unknown_column_of_a_late_record_is_told_like_one_before(raw, given, name):
+    many = [event(n) for n in range(3_000)]
+    many[2_900] |= {"new_column": 1, "items": [{"item_id": "x", "colour": "red"}]}
+    file = given / name.replace("events", f"events_{DAY}")
+    if name == "events.json":
+        file.write_text(json.dumps(many))
+    else:
+        ndjson(file, many)
+    assert load_ga4(raw, [file])[0].unknown == ("items.colour", "new_column")
 
 
 def test_names_that_mean_something_to_the_engine_are_plain_names(tmp_path):
@@ -441,6 +474,87 @@ def test_a_bad_line_after_many_good_ones_is_found_with_its_number(raw, given, ke
     )
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"event_timestamp": START + 0.5},
+        {"batch_page_id": True},
+        {"batch_page_id": 2**63},
+        {"event_value_in_usd": True},
+        {"event_name": {"name": "x"}},
+        {"user_id": ["u"]},
+        {"user_id": []},
+        {"is_active_user": 0.5},
+        {"is_active_user": []},
+        {"items": {"item_id": "x"}},
+        {"items": [{"quantity": 12.5}, {"quantity": "1"}]},
+        {"geo": [{"city": "Arica"}]},
+        {"ecommerce": {"unique_items": False}},
+        {"event_params": [{"key": "k", "value": {"int_value": 12.5}}]},
+        {"event_params": [{"key": "k", "value": {"string_value": ["x"]}}]},
+    ],
+    ids=repr,
+)
+def test_a_late_record_is_read_as_exactly_as_an_early_one(raw, given, kept, change):
+    many = [event(n) for n in range(1_500)]
+    many[1_400] |= change
+    file = ndjson(given / f"events_{DAY}.json", many)
+    assert refused(raw, kept, file).startswith(f"{file}, line 1401: {next(iter(change))}")
+
+
+def test_whole_numbers_and_yes_or_no_may_be_spelled_in_several_ways(raw, given):
+    params = [{"key": "k", "value": {"int_value": v}} for v in (12, "12", 12.0)]
+    spelled = [{"is_active_user": v} for v in (True, "true", "True")]
+    many = [event(n, event_params=params, **more) for n, more in enumerate(spelled)]
+    load_ga4(raw, [ndjson(given / f"events_{DAY}.json", many)])
+    for row in rows(raw):
+        assert [param["value"]["int_value"] for param in row["event_params"]] == [12, 12, 12]
+        assert row["is_active_user"] is True
+
+
+# As one may find them in any column of a file that something else wrote.
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(2**62, 2**70)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["1", "1.5", "true", "NaN", "9" * 5000, "\ud800", "\0", "unquoted"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["key", "value", "city", "int_value", "x"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given_of(
+    change=st.dictionaries(st.sampled_from([*ga4_schema(), "more"]), ANYTHING, min_size=1),
+    as_list=st.booleans(),
+)
+def test_whatever_a_column_holds_it_loads_or_is_refused_in_words(tmp_path_factory, change, as_list):
+    folder = tmp_path_factory.mktemp("fuzz")
+    file = folder / f"events_{DAY}.json"
+    many = [event(0), event(1, **change)]
+    text = json.dumps(many) if as_list else "".join(json.dumps(row) + "\n" for row in many)
+    file.write_text(text.replace('"unquoted"', "9" * 5000))
+    said = ""
+    try:
+        assert load_ga4(folder / "raw", [file], threads=1)[0].rows == 2
+    except InputError as error:
+        said = str(error)
+    assert not said or said.startswith(f"{file}, line {1 if as_list else 2}: ")
+    assert "\n" not in said
+
+
 def test_a_broken_json_list_is_refused_with_the_line_of_the_file(raw, given, kept):
     file = given / f"events_{DAY}.json"
     text = json.dumps([event(0), event(1)], indent=1)
@@ -465,6 +579,8 @@ def test_a_broken_json_list_is_refused_with_the_line_of_the_file(raw, given, kep
         ({"event_timestamp": str(2**63)}, "event_timestamp takes a whole number of 64 bits"),
         ({"event_value_in_usd": "much"}, "event_value_in_usd takes a number"),
         ({"is_active_user": "perhaps"}, "is_active_user takes true or false"),
+        ({"is_active_user": []}, "is_active_user takes true or false"),
+        ({"is_active_user": {"x": 1}}, "is_active_user takes true or false"),
         ({"event_name": {"name": "x"}}, "event_name takes text"),
         ({"user_pseudo_id": [1]}, "user_pseudo_id takes text"),
         ({"event_params": "none"}, "event_params takes a list"),
@@ -655,6 +771,17 @@ def test_another_format_is_refused_with_those_that_are_taken(raw, given, kept, n
     assert refused(raw, kept, file).endswith("these are taken: Parquet, NDJSON, a JSON list")
 
 
+def test_a_day_that_would_lose_rows_is_refused_with_both_counts(raw, given, kept):
+    file = ndjson(given / f"events_{DAY}-000000000001.json", [event(0)])
+    assert refused(raw, kept, file) == (
+        f"{file}: events_{DAY} would have 1 rows, and has 2; load all files of a day in one "
+        "command, or say --replace if it has fewer rows now"
+    )
+    whole = [event(n, OTHER) for n in range(2)]
+    file = ndjson(given / "export.ndjson", [event(0), *whole])
+    assert f"events_{DAY} would have 1 rows" in refused(raw, kept, file, kind=Kind.DAILY)
+
+
 def test_rows_and_a_name_that_tell_the_same_table_are_refused(raw, given, kept):
     named = ndjson(given / f"events_{DAY}.json", [event(7)])
     told = ndjson(given / "export.json", [event(8)])
@@ -728,10 +855,10 @@ from pathlib import Path
 from cdp.warehouse.ga4_files import load_ga4
 
 raw, old, new = map(Path, sys.argv[1:])
-load_ga4(raw, [old])
+load_ga4(raw, [old], replace=True)
 print("ready", flush=True)
 for turn in count():
-    load_ga4(raw, [old if turn % 2 else new])
+    load_ga4(raw, [old if turn % 2 else new], replace=True)
 """
 
 
@@ -753,7 +880,7 @@ def test_a_load_that_is_killed_leaves_the_old_table_or_the_new_one_whole(raw, gi
         assert [row["event_timestamp"] - START for row in found] == list(range(len(found)))
         assert tables(raw) == {DAY: len(found)}
     # What the killed ones left is gone with the next load.
-    load_ga4(raw, [old])
+    load_ga4(raw, [old], replace=True)
     assert list(bytes_below(raw)) == [f"events_{DAY}.parquet"]
     assert [path.name for path in raw.iterdir() if path.is_dir()] == []
 

@@ -336,7 +336,7 @@ def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, An
     to.run("81_settled_run", parameters)
     to.run("94_shard_rows", {"shards": 1})
     to.run("90_state", {"store_run": run_id})
-    for name in ("91_cleaned_days", "93_identifier_profile", "95_migrations"):
+    for name in ("91_cleaned_days", "93_identifier_profile", "95_migrations", "96_unmatched"):
         to.run(name, {})
     to.run("92_stats", policy_parameters(Policy.load(None)))
     steps.call("fail", run_id, {"error": "nothing was delivered"})

@@ -2,14 +2,16 @@ import csv
 import gzip
 import io
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import duckdb
 import pytest
 
 from cdp.domain.errors import InputError
-from cdp.warehouse.row_files import load_rows
+from cdp.warehouse.row_files import load_rows as load_rows_at
 
+NOW = datetime(2026, 11, 24, 21, tzinfo=UTC)
+PURPOSES = ("analytics", "marketing", "personalization")
 LINK = {
     "a_type": "user_id",
     "a_value": "u1",
@@ -45,6 +47,11 @@ def as_csv(records):
 
 
 FORMATS = {"x.ndjson": as_ndjson, "x.jsonl": as_ndjson, "x.json": as_list, "x.csv": as_csv}
+
+
+def load_rows(raw, table, paths, **more):
+    """Load at NOW, under a policy of PURPOSES."""
+    return load_rows_at(raw, table, paths, purposes=PURPOSES, now=NOW, **more)
 
 
 @pytest.fixture
@@ -179,6 +186,16 @@ def test_a_folder_is_all_the_files_in_it(raw, given):
     assert len(rows(raw)) == 2
 
 
+def test_what_a_folder_holds_besides_is_told(raw, given):
+    given("README.txt", "not ours")
+    given(".DS_Store", "nobody's")
+    folder = given("a.csv", as_csv([LINK])).parent
+    (folder / "more.json").mkdir()
+    told = []
+    load_rows(raw, "raw_link", [folder], skipped=told.append)
+    assert told == [folder / "README.txt", folder / "more.json"]
+
+
 def test_the_same_content_twice_is_one_file(raw, given):
     first = given("a.ndjson", as_ndjson([LINK]))
     same = given("b.ndjson", as_ndjson([LINK]))
@@ -276,6 +293,38 @@ def test_a_wrong_value_is_refused_with_line_column_and_what_it_takes(refused, gi
     message = refused(file, table=table)
     assert message.startswith(f"{file}, line 6: {column} is {shown}"), message
     assert message.endswith(f"; it takes {takes} (2 of 5 rows)")
+
+
+@pytest.mark.parametrize("name", ["x.ndjson", "x.csv"])
+@pytest.mark.parametrize("purpose", ["Marketing", "marketng", "everything"])
+def test_a_purpose_that_the_policy_has_not_is_refused_with_those_it_has(
+    refused, given, name, purpose
+):
+    records = [DECISION, {**DECISION, "purpose": purpose}]
+    file = given(name, FORMATS[name](records))
+    line = 2 + (name == "x.csv")
+    assert refused(file, table="raw_decision") == (
+        f"{file}, line {line}: purpose is {purpose!r}; it takes one of the policy's purposes: "
+        "analytics, marketing, personalization (1 of 2 rows)"
+    )
+
+
+@pytest.mark.parametrize(("table", "good"), [("raw_link", LINK), ("raw_decision", DECISION)])
+@pytest.mark.parametrize(
+    "at", ["2099-01-01", "2026-11-24T21:05:01Z", "2026-11-24T22:00:00+00:30", "2026-11-25"]
+)
+def test_a_time_after_now_is_refused_with_its_line(refused, given, table, good, at):
+    file = given("x.ndjson", as_ndjson([good, {**good, "at": at}]))
+    assert refused(file, table=table) == (
+        f"{file}, line 2: at is {at!r}; it takes no time after now (2026-11-24T21:00Z): what has "
+        "not happened yet would stand above all that does (1 of 2 rows)"
+    )
+
+
+@pytest.mark.parametrize("at", ["2026-11-24T21:05:00Z", "2026-11-24T23:04:00+02:00"])
+def test_a_clock_that_is_a_little_ahead_is_tolerated(raw, given, at):
+    load_rows(raw, "raw_link", [given("x.ndjson", as_ndjson([{**LINK, "at": at}]))])
+    assert len(rows(raw)) == 1
 
 
 @pytest.mark.parametrize("value", [None, {"x": 1}, [], ["u1"]])

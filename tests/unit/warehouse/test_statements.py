@@ -166,6 +166,7 @@ def provided(answers) -> dict[str, dict[str, str]]:
         "94_shard_rows": {"shards": "INT64"},
         "95_migrations": {},
         **{name: {} for name in migrations()},
+        "96_unmatched": {},
     }
     workflow = yaml.safe_load((MAIN / "workflow.yaml").read_text("utf-8"))
     export = str(workflow["export"])
