@@ -60,7 +60,7 @@ class Place:
         self.warehouse.run(statements()["00_tables"], {})
         for name, shape in made().items():
             columns = set(re.findall("[a-z_]+", shape.storage or "")) - WORDS
-            listed = ", ".join(f"{column} int64" for column in sorted(columns))
+            listed = ", ".join(f"{column} int64" for column in sorted(columns) or ["x"])
             self.warehouse.run(f"create or replace table {name} ({listed}) {shape.storage}", {})
 
     def tables(self) -> set[str]:
