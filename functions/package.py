@@ -32,6 +32,7 @@ LEFT_OUT: Final = (
     "warehouse/ga4_files.py",
     "warehouse/row_files.py",
     "warehouse/sources.py",
+    "workflow_engine",
 )
 MAIN: Final = '''"""Where Cloud Run looks for the entry points."""
 

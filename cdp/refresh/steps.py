@@ -14,7 +14,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from cdp.domain import days
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, describe
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
@@ -25,7 +25,6 @@ from cdp.refresh.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
-from cdp.workflow_engine import describe
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000

@@ -207,6 +207,7 @@ class _Run:
             args = {name: given for name in params if given is not None or params[name] is None}
             frame = _Frame(self, "main", _Scope(None))
             result = own(self.call_routine(frame, "main", args), "the result")
+            self._ask()  # what came during the last call was asked in time
             if holds_bytes(result):
                 value_error("the result holds bytes; encode them, e.g. base64.encode")
         except Raised as error:
