@@ -76,6 +76,7 @@ class Server:
         self.uploads: dict[str, tuple[dict[str, Any], io.BytesIO]] = {}
         self.forbidden: set[str] = set()
         self.lost = 0  # answers to come that get lost, after what they answer was done
+        self.failing: dict[str, list[str]] = {}  # statement: why its next jobs fail
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}  # created, modified
         self._last = 0
         self._numbers = itertools.count()
@@ -244,6 +245,7 @@ class Server:
     def _run(self, job: dict[str, Any], location: str) -> None:
         try:
             self._check_place(job, location)
+            self._fail(job)
             if "load" in job["configuration"]:
                 self._load(job)
             else:
@@ -262,6 +264,12 @@ class Server:
             raise Refusal(403, "accessDenied", text)
         if location != self.location or (name and name not in self.datasets):
             raise self._missing_dataset(name or "", location)
+
+    def _fail(self, job: dict[str, Any]) -> None:
+        """Fail a job for the next of the reasons that a test gave for its statement."""
+        statement = job["configuration"].get("labels", {}).get("statement", "")
+        if reasons := self.failing.get(statement):
+            raise Refusal(400, reasons.pop(0), f"{statement} failed; retrying may help")
 
     def _query(self, body: dict[str, Any]) -> dict[str, Any]:
         settings = ("labels", "dryRun", "jobTimeoutMs")
