@@ -105,6 +105,7 @@ class Steps:
             "lease": self.lease,
             "plan": self.plan,
             "batch": self.batch,
+            "salt": self.salt,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
@@ -233,7 +234,6 @@ class Steps:
         return {
             **policy_parameters(policy),
             "property": self._property,
-            "salt": self._salt,
             "seq": int(run["seq"]),
             "run_id": str(run["run_id"]),
             "now": self._clock(),
@@ -283,6 +283,14 @@ class Steps:
         assert isinstance(suffixes, list)
         self._warehouse.show_export(suffixes)
         return batch
+
+    def salt(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Hand out the parameter that profile ids are made with, for the one statement that does.
+
+        Not in the plan: every job of the run would show it.
+        """
+        del run_id, body
+        return {"salt": query_parameter("salt", self._salt)}
 
     # --- delivery ---------------------------------------------------------------------------------
 

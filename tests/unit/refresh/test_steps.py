@@ -122,6 +122,16 @@ def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
         at.steps.call("plan", "r1", {"since": "yesterday"})
 
 
+def test_the_salt_is_told_to_the_step_that_asks_for_it_and_in_no_other_answer(
+    at: SimpleNamespace,
+) -> None:
+    plan = at.steps.call("plan", "r1", {"full": True})
+    assert "salt" not in parameter_values(plan["parameters"])
+    assert parameter_values(at.steps.call("salt", "r1", {}).values()) == {"salt": "salt"}
+    with pytest.raises(LeaseLost):
+        at.steps.call("salt", "r2", {})
+
+
 def test_a_batch_shows_the_export_by_its_suffixes(at: SimpleNamespace) -> None:
     """The warehouse is asked for these very tables, of which this one has none."""
     batch = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}

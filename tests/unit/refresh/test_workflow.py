@@ -51,6 +51,7 @@ SHARDS = SHARDS_AT_MOST
 BATCHES = 2 * BATCHES_AT_MOST  # a batch ends with its day
 ROUNDS, JUMPS = 30, 3  # of a billion identifiers, in chains as long as they come
 POLLS = 360  # an hour's wait for receipts
+SALT = "f" * 64
 
 
 class Counted:
@@ -59,6 +60,7 @@ class Counted:
     def __init__(self, plan: dict[str, Any], batch: dict[str, Any], doubts: dict[str, Any]) -> None:
         self.plan, self.batch, self.doubts = plan, batch, doubts
         self.steps = self.jobs = self.jumps = self.rounds = self.polls = 0
+        self.salted: set[str] = set()
         self.lock = threading.Lock()
 
     def step_started(self, entry: StepEntry) -> None:
@@ -71,6 +73,8 @@ class Counted:
 
     def insert(self, args: dict[str, Any]) -> dict[str, Any]:
         query = args["body"]["configuration"]
+        if SALT in str(args):
+            self.salted.add(query["labels"]["statement"])
         assert re.fullmatch(r"[a-z0-9_-]{1,63}", query["labels"]["run"])
         name, changed = query["labels"]["statement"], 0
         with self.lock:
@@ -100,6 +104,7 @@ class Counted:
             self.polls += 1
             body = self.doubts if self.polls > POLLS else {"done": False}
         answers = {"lease": {"granted": True}, "plan": self.plan, "batch": self.batch}
+        answers["salt"] = {"salt": query_parameter("salt", SALT)}
         return {"code": 200, "headers": {}, "body": answers.get(name, body)}
 
 
@@ -107,7 +112,7 @@ class Counted:
 def largest(tmp_path: Path) -> Counted:
     """A run with ten thousand shards, and as much in doubt as is passed on."""
     identifiers = [f"p_{n:032x}" for n in range(TOLD_AT_MOST)]
-    parameters = {**policy_parameters(Policy.load(None)), "salt": "f" * 64, "run_id": "r" * 36}
+    parameters = {**policy_parameters(Policy.load(None)), "run_id": "r" * 36}
     day = date(2026, 10, 31)
     batch = {
         "suffixes": query_parameter("suffixes", ["intraday_20261031"] * BATCH_DAYS),
@@ -157,6 +162,7 @@ def test_the_largest_run_stays_within_the_limits(largest: Counted) -> None:
         now=itertools.count().__next__,
     ).run({})
     assert largest.jobs > SHARDS + 3 * BATCHES + ROUNDS * JUMPS
+    assert largest.salted == {"40_name"}
     # A connector that waits for its job may ask for it in steps of its own: once a job, at least.
     assert largest.steps + largest.jobs < MAX_STEPS
 
