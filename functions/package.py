@@ -15,6 +15,7 @@ LEFT_OUT: Final = (
     "__main__.py",
     "cli",
     "demo",
+    "deployments/claim.py",
     "deployments/embedded.py",
     "executions/local.py",
     "governance",

@@ -18,6 +18,7 @@ from cdp.domain.errors import CdpError, describe
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
+from cdp.insight.overview import freshness
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import AlreadyExists, Create, DocumentStore, Where
 from cdp.queue.port import DeadLetters, Queue
@@ -473,10 +474,22 @@ class Steps:
             "seq": run["seq"],
             "state": state,
             **zeros,
+            **self._complete(),
             **more,
             "days_cleaned": len(run.get("days", ())),
             "seconds": round((self._clock() - started).total_seconds(), 3),
         }
+
+    def _complete(self) -> dict[str, Any]:
+        """Say up to which day events are complete, and how many days ago that was.
+
+        An alert looks for the days: where GA4 no longer exports, each run succeeds with nothing.
+        """
+        today = self._clock().astimezone(self._zone).date()
+        cleaned = self._warehouse.query(statements()["91_cleaned_days"], {}).to_dicts()
+        until = freshness(cleaned, today)["complete_until"]
+        behind = (today - date.fromisoformat(until)).days if until else None
+        return {"complete_until": until, "days_behind": behind}
 
     def _manifest(self, run_id: str) -> dict[str, Any]:
         with self._objects.open(f"runs/{run_id}/manifest.json") as file:

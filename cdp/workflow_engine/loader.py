@@ -516,9 +516,7 @@ class _RoutineLoader:
     def _distinct(self, name: str) -> None:
         """Refuse a variable whose name a call of a subworkflow could mean."""
         if name in self._params.keys() - {"main"}:
-            self._fail(
-                f"the variable {name!r} has the name of a subworkflow; rename one of them"
-            )
+            self._fail(f"the variable {name!r} has the name of a subworkflow; rename one of them")
 
     def _unknown(self, name: str, what: str) -> NoReturn:
         for prefix, reason in _UNSUPPORTED.items():

@@ -259,3 +259,25 @@ def test_a_failure_ends_the_run_with_the_error_in_words(at: SimpleNamespace) -> 
     run = at.documents.get("runs", "r1").body
     assert (run["state"], run["error"]) == ("failed", "no disk (code 400)")
     assert at.steps.call("lease", "r2", {}) == {"granted": True}
+
+
+@pytest.mark.parametrize(
+    ("cleaned", "until", "behind"),
+    [
+        ([], None, None),
+        (["20261031"], None, None),  # Google may still rewrite it
+        (["20261023", "20261024", "20261025"], "2026-10-25", 7),
+        (["20261024", "20261026", "20261027"], "2026-10-24", 8),  # a day is missing
+    ],
+)
+def test_a_run_that_finds_nothing_new_tells_how_far_the_export_is_complete(
+    at: SimpleNamespace, cleaned: list[str], until: str | None, behind: int | None
+) -> None:
+    for suffix in cleaned:
+        at.warehouse.run(
+            "insert into cleaned_day (event_date, suffix, version, state, rows_read, seq) "
+            "values (parse_date('%Y%m%d', @suffix), @suffix, 'v', 'provisional', 1, 1)",
+            {"suffix": suffix},
+        )
+    outcome = at.steps._outcome("r1", "succeeded", {"nothing_new": True})
+    assert (outcome["complete_until"], outcome["days_behind"]) == (until, behind)
