@@ -85,18 +85,18 @@ class Jobs:
 
     def insert(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Run a job; a failed one is an OperationError, and `get` tells why."""
-        id = args["body"]["jobReference"]["jobId"]
-        if id in self._jobs:
-            raise CallError(409, f"there is a job {id} already", ["HttpError"])
+        job_id = args["body"]["jobReference"]["jobId"]
+        if job_id in self._jobs:
+            raise CallError(409, f"there is a job {job_id} already", ["HttpError"])
         query = args["body"]["configuration"]["query"]
         try:
             statistics = self._run(query["query"], parameter_values(query["queryParameters"]))
         except CdpError as error:
             failure = {"reason": "invalidQuery", "message": str(error)}
-            self._jobs[id] = {"status": {"state": "DONE", "errorResult": failure}}
+            self._jobs[job_id] = {"status": {"state": "DONE", "errorResult": failure}}
             raise CallError(None, str(error), ["OperationError"]) from error
-        self._jobs[id] = {"status": {"state": "DONE"}, "statistics": {"query": statistics}}
-        return self._jobs[id]
+        self._jobs[job_id] = {"status": {"state": "DONE"}, "statistics": {"query": statistics}}
+        return self._jobs[job_id]
 
     def get(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Return a job."""

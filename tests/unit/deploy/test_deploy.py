@@ -215,7 +215,7 @@ def test_a_policy_of_ones_own_travels_with_the_code(desk: Desk) -> None:
     assert pairs(console, "set-env-vars")["CDP_POLICY"] == "policy.toml"
 
 
-# --- the console's image ----------------------------------------------------------------------------
+# --- the console's image --------------------------------------------------------------------------
 
 
 @pytest.fixture
