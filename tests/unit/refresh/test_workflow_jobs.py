@@ -1,4 +1,4 @@
-"""How the workflow runs a statement as a job: the subworkflows `sql` and `job` on BigQuery's API."""
+"""How the workflow runs a statement as a job: its subworkflow `sql` on BigQuery's API."""
 
 import json
 from collections.abc import Callable, Iterator
