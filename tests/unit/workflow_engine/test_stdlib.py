@@ -241,6 +241,17 @@ def test_sleeping_takes_the_time_it_says_and_no_real_time(run):
     assert max(run.clock.slept) <= 0.2
 
 
+@pytest.mark.parametrize("call", ["http.post", "googleapis.test.call"])
+def test_a_body_that_holds_bytes_is_no_json(run, call):
+    run.http = lambda method, args: {}
+    run.connectors = {"googleapis.test.call": lambda args: None}
+    body = "{query: '${text.encode(\"select 1\")}'}"
+    text = f"[{{send: {{call: {call}, args: {{url: u, body: {body}}}}}}}]"
+    error = run.error(text)
+    assert error["tags"] == ["TypeError"]
+    assert f"the body of {call} holds bytes; decode them, e.g. text.decode" in error["message"]
+
+
 def test_bytes_are_values_but_no_result(run):
     assert run.value('text.decode(base64.decode("aMOp"))') == base64.b64decode("aMOp").decode()
     assert run.tags('text.encode("a")') == ["ValueError"]
