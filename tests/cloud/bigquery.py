@@ -76,7 +76,7 @@ class Server:
         self.uploads: dict[str, tuple[dict[str, Any], io.BytesIO]] = {}
         self.forbidden: set[str] = set()
         self.lost = 0  # answers to come that get lost, after what they answer was done
-        self.failing: dict[str, list[str]] = {}  # statement: why its next jobs fail
+        self.failing: dict[str, list[str]] = {}  # statement, or "load": why its next jobs fail
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}  # created, modified
         self._last = 0
         self._numbers = itertools.count()
@@ -267,8 +267,10 @@ class Server:
 
     def _fail(self, job: dict[str, Any]) -> None:
         """Fail a job for the next of the reasons that a test gave for its statement."""
-        statement = job["configuration"].get("labels", {}).get("statement", "")
+        loads = "load" in job["configuration"]
+        statement = "load" if loads else job["configuration"].get("labels", {}).get("statement", "")
         if reasons := self.failing.get(statement):
+            job["configuration"].pop("_content", None)
             raise Refusal(400, reasons.pop(0), f"{statement} failed; retrying may help")
 
     def _query(self, body: dict[str, Any]) -> dict[str, Any]:
