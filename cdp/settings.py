@@ -96,8 +96,11 @@ class Settings(BaseSettings):
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")] | None = Field(
         default=None, description="Bucket of shards, manifests and released statements (gcp)."
     )
-    database: Annotated[str, Field(pattern=r"^(\(default\)|[a-z][a-z0-9-]{2,62})$")] = Field(
-        default="(default)", description="Firestore database of profiles and decisions (gcp)."
+    database: Annotated[str, Field(pattern=r"^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$")] = (
+        Field(
+            default="composable-cdp",
+            description="Firestore database of profiles and decisions (gcp).",
+        )
     )
     topic: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~%+-]{2,254}$")] = Field(
         default="cdp-shards", description="Pub/Sub topic of one message a shard (gcp)."
@@ -214,7 +217,7 @@ _TAKES: Final[Mapping[str, str]] = {
     "export_dataset": "set it to the dataset GA4 exports into, such as analytics_123456",
     "dataset": "set it to letters, digits and _",
     "bucket": "set it to the bucket's name without gs://",
-    "database": "set it to the database's name, or unset it for (default)",
+    "database": "set it to 4 to 63 of a-z, 0-9 and -, a letter first, or unset it",
     "topic": "set it to the topic's name without projects/…/topics/",
     "workflow": "set it to lower-case letters, digits and -",
     "salt": "set it to the secret, or unset it",

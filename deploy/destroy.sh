@@ -31,7 +31,8 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # All that the platform writes there; other collections are others'.
-COLLECTIONS=profiles,audit,counters,dead_letters,leases,meta,receipts,reports,runs,users
+COLLECTIONS=(profiles audit counters dead_letters leases meta receipts reports runs
+  sign_in_attempts users)
 
 DOOMED=() # names, for the list; and below them the commands
 COMMANDS=()
@@ -90,7 +91,7 @@ if [[ $PROFILES ]]; then
   gone "the secret cdp-salt: nobody's id can be made again" secrets -- cdp-salt
   if there gcloud firestore databases describe "--database=$DATABASE" "--project=$PROJECT"; then
     doom "every profile, account, run and row of the audit log in the database $DATABASE" \
-      gcloud firestore bulk-delete "--database=$DATABASE" "--collection-ids=$COLLECTIONS" \
+      gcloud firestore bulk-delete "--database=$DATABASE" "--collection-ids=$(printf '%s\n' "${COLLECTIONS[@]/#/cdp_}" | paste -sd, -)" \
       "--project=$PROJECT" --quiet
   fi
 fi

@@ -22,6 +22,7 @@ from cdp.refresh.ingest import Shard, ingest_shard
 from cdp.settings import Settings
 from functions import logs
 
+_ENDED: Final = ("state", "complete_until", "days_behind")
 _DELIVERIES: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _NAME: Final = re.compile(r"[A-Za-z0-9._/-]{1,1024}")
@@ -87,7 +88,7 @@ def steps(request: flask.Request) -> flask.typing.ResponseReturnValue:
         return {"error": "a step takes a JSON object with run_id and body"}, 400
     from cdp.refresh.steps import UnknownStep  # noqa: PLC0415 - the other functions have no use for it
 
-    told = {"run_id": asked["run_id"], "step": name}
+    told: dict[str, Any] = {"run_id": asked["run_id"], "step": name}
     try:
         answer = platform().steps.call(name, asked["run_id"], asked.get("body"))
     except UnknownStep as error:
@@ -99,8 +100,8 @@ def steps(request: flask.Request) -> flask.typing.ResponseReturnValue:
     except Exception as error:
         log.error("failed", extra={"fields": {**told, "reason": _reason(error)}})  # noqa: TRY400
         raise
-    if isinstance(answer.get("state"), str):  # how the run ended: an alert looks for partial
-        told["state"] = answer["state"]
+    ended = answer.get("outcome", answer)  # how the run ended: alerts look for it
+    told |= {name: ended[name] for name in _ENDED if ended.get(name) is not None}
     log.info("answered", extra={"fields": told})
     return answer, 200
 

@@ -15,6 +15,7 @@ LEFT_OUT: Final = (
     "__main__.py",
     "cli",
     "demo",
+    "deployments/claim.py",
     "deployments/embedded.py",
     "executions/local.py",
     "governance",
@@ -32,6 +33,7 @@ LEFT_OUT: Final = (
     "warehouse/ga4_files.py",
     "warehouse/row_files.py",
     "warehouse/sources.py",
+    "workflow_engine",
 )
 MAIN: Final = '''"""Where Cloud Run looks for the entry points."""
 

@@ -100,7 +100,7 @@ def stored(address: str) -> int:
 
     os.environ["FIRESTORE_EMULATOR_HOST"] = address
     client = firestore.Client(PROJECT, AnonymousCredentials())
-    [[count]] = client.collection("profiles").count().get()
+    [[count]] = client.collection("cdp_profiles").count().get()
     client.close()
     return int(count.value)
 

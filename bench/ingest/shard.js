@@ -13,7 +13,7 @@ export async function* rows() {
     const row = JSON.parse(line);
     const { seq, hash } = row;
     const sync = { run: 'bench', seq, hash, at: '2026-01-29T08:00:00.000000Z', state: 'live' };
-    yield [db.collection('profiles').doc(row.profile_id), { ...row.set, sync }];
+    yield [db.collection('cdp_profiles').doc(row.profile_id), { ...row.set, sync }];
   }
 }
 

@@ -53,7 +53,9 @@ class Cloud(Platform):
         settings = self.settings
         with _signed_in():
             client = firestore.Client(settings.needed("project"), database=settings.database)
-        return FirestoreDocuments(client, ramp=settings.ramp, indexes=self._indexes)
+        documents = FirestoreDocuments(client, ramp=settings.ramp, indexes=self._indexes)
+        documents.claim()  # before anything is read or written: accounts, for one
+        return documents
 
     def _indexes(self) -> "Indexes":
         from cdp.profiles.firestore_indexes import Indexes  # noqa: PLC0415

@@ -7,6 +7,7 @@ import builtins
 import fcntl
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -134,8 +135,13 @@ class LocalExecutions:
         return self._read("where id = ?", (id,), id)[0]
 
     def end(self, id: str, state: State, *, result: Any = None, error: str | None = None) -> None:
-        """Write how the execution ended; of several ends the first stands."""
+        """Write how the execution ended; of several ends the first stands.
+
+        A cancel that came before is never a success: it may have come during the last call.
+        """
         with self._file.writing() as db:
+            if state is State.SUCCEEDED and (by := _asked(db, id)):
+                state, result, error = State.CANCELLED, None, f"cancelled by {by}"
             db.execute(
                 "update execution set state = ?, result = ?, error = ?, ended_at = ? "
                 "where id = ? and ended_at is null",
@@ -305,10 +311,8 @@ class Recorder:
                     rows,
                 )
         with self._file.reading() as db:
-            asked = db.execute(
-                "select cancel_requested_by from execution where id = ?", (self._id,)
-            ).fetchone()
-        if asked and asked[0]:
+            asked = _asked(db, self._id)
+        if asked:
             self._cancelled.set()
 
 
@@ -349,6 +353,12 @@ class Heartbeat:
 def hold(lock: int) -> None:
     """Keep the inherited lock to this process: its own children must not outlive it with it."""
     os.set_inheritable(lock, False)
+
+
+def _asked(db: sqlite3.Connection, id: str) -> str | None:
+    """Return who asked the execution to stop."""
+    row = db.execute("select cancel_requested_by from execution where id = ?", (id,)).fetchone()
+    return row[0] if row else None
 
 
 def _step(row: Sequence[Any]) -> Step:

@@ -4,7 +4,7 @@ Roles live here and nowhere else, also for people whom an identity provider sign
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
@@ -34,6 +34,15 @@ MAX_PASSWORD_BYTES: Final = 72
 """bcrypt reads no further. Source: OWASP Password Storage Cheat Sheet."""
 
 _ATTEMPTS: Final = "sign_in_attempts"
+# Of each document that is written; another app's user has others.
+_SHAPE: Final[Mapping[str, Any]] = {
+    "name": str,
+    "role": str | None,
+    "email": str | None,
+    "password": str | None,
+    "disabled": bool,
+    "signed_out_at": str,
+}
 _USERNAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -58,8 +67,11 @@ class Account:
     signed_out_at: str = ""
 
     @classmethod
-    def of(cls, document: Document) -> Self:
+    def of(cls, document: Document) -> Self | None:
+        """Return the account that *document* is; None where it is none that we wrote."""
         body = document.body
+        if not all(isinstance(body.get(name, ...), kind) for name, kind in _SHAPE.items()):
+            return None
         return cls(
             document.id,
             name=body["name"],
@@ -109,22 +121,24 @@ class Accounts:
         if not address:
             return []
         same = [Where("email", "==", address)]
-        return [Account.of(d) for d in self._documents.page(USERS, where=same, limit=2).documents]
+        return _accounts(self._documents.page(USERS, where=same, limit=20).documents)
 
     def exist(self) -> bool:
         """Whether there is any account."""
-        return bool(self._documents.page(USERS, limit=1).documents)
+        return any(self._pages())
 
     def all(self) -> list[Account]:
         """Return every account, by username."""
-        found: list[Account] = []
+        return [account for page in self._pages() for account in page]
+
+    def _pages(self) -> Iterator[list[Account]]:
         after = None
         while True:
             page = self._documents.page(USERS, after=after, limit=200)
-            found += [Account.of(document) for document in page.documents]
+            yield _accounts(page.documents)
             after = page.cursor
             if after is None:
-                return found
+                return
 
     # --- changes: writes to be committed together with their audit row ----------------------------
 
@@ -162,9 +176,10 @@ class Accounts:
             AccountError: there is no such account.
         """
         found = self._documents.get(USERS, username) if _USERNAME.fullmatch(username) else None
-        if found is None:
+        account = Account.of(found) if found else None
+        if found is None or account is None:
             raise AccountError(f"there is no account {username!r}; `user list` shows all")
-        after = replace(Account.of(found), **more, signed_out_at=timestamp(self._clock()))
+        after = replace(account, **more, signed_out_at=timestamp(self._clock()))
         return [
             Put(USERS, username, _body(after), expect=found.version),
             Delete(_ATTEMPTS, username),
@@ -225,6 +240,10 @@ class Accounts:
     def succeeded(self, username: str) -> None:
         """Forget the attempts of somebody who signed in."""
         self._documents.commit([Delete(_ATTEMPTS, username)])
+
+
+def _accounts(documents: Iterable[Document]) -> list[Account]:
+    return [account for document in documents if (account := Account.of(document))]
 
 
 def _address(email: str) -> str:

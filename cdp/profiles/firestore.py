@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from google.cloud import firestore
 from google.cloud.firestore_v1.types import write as messages
 from grpc import StatusCode as Code
 
+from cdp.domain.errors import CdpError
 from cdp.domain.merge import Merge, Outcome
 from cdp.domain.payload import IDENTIFIER_TYPES
 from cdp.profiles import firestore_queries as queries
@@ -55,6 +57,11 @@ if TYPE_CHECKING:  # who ingests has no list to check, and need not load the pol
 _WriteMessage: Final[Any] = messages.Write.pb()
 _VERSION: Final = re.compile(r"([0-9]{1,12})\.([0-9]{9})", re.ASCII)
 _READ_AT_ONCE: Final = 300
+_MARK: Final = Create("meta", "owner", {"platform": "composable-cdp"})
+
+
+class ForeignDatabase(CdpError):  # noqa: N818 - reads as the sentence it is
+    """The database holds documents, and nothing says that they are this platform's."""
 
 
 class FirestoreDocuments(DocumentStore):
@@ -91,6 +98,30 @@ class FirestoreDocuments(DocumentStore):
             threads, self._threads = self._threads, None
         if threads:
             threads.shutdown()
+
+    def claim(self) -> None:
+        """Mark an empty database as this platform's; leave one that is marked as it is.
+
+        Raises:
+            ForeignDatabase: it holds documents, and no such mark.
+        """
+        if self._is_marked():
+            return
+        # Another process may have marked it, and written, between these two.
+        if not self._rpc.is_empty() and not self._is_marked():
+            project, database = self._rpc.database.split("/")[1::2]
+            raise ForeignDatabase(
+                f"the database {database} of project {project} holds documents that are not this "
+                "platform's; set CDP_DATABASE (DATABASE in deploy/config.env) to another name. To "
+                f"share it all the same, create the document {queries.stored(_MARK.collection)}/"
+                f"{_MARK.id} in it, with the field platform and the text {_MARK.body['platform']}"
+            )
+        with suppress(AlreadyExists):
+            self.commit([_MARK])
+
+    def _is_marked(self) -> bool:
+        found = self.get(_MARK.collection, _MARK.id)
+        return found is not None and found.body == _MARK.body
 
     def get(self, collection: str, id: str) -> Document | None:
         return self.get_many(collection, [id]).get(id)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from cdp.domain.payload import CONSENT_FIELDS, FIELDS, IDENTIFIER_TYPES
 from cdp.domain.policy import Policy
-from cdp.profiles.firestore_queries import compared
+from cdp.profiles.firestore_queries import compared, stored
 from cdp.profiles.port import FILTERED, ORDERED, PROFILES, InvalidQuery, Where
 
 _RANGES: Final = (
@@ -156,7 +156,7 @@ class Indexes:
         return {
             "indexes": [
                 {
-                    "collectionGroup": index.collection,
+                    "collectionGroup": stored(index.collection),
                     "queryScope": "COLLECTION",
                     "fields": [
                         *([_field(index.equal, descending=False)] if index.equal else []),
@@ -167,11 +167,11 @@ class Indexes:
             ],
             "fieldOverrides": [
                 *(
-                    {"collectionGroup": collection, "fieldPath": path, "indexes": []}
+                    {"collectionGroup": stored(collection), "fieldPath": path, "indexes": []}
                     for collection, path in sorted(self.unindexed)
                 ),
                 {
-                    "collectionGroup": PROFILES,
+                    "collectionGroup": stored(PROFILES),
                     "fieldPath": _SELDOM,
                     "indexes": [
                         {"order": order, "queryScope": "COLLECTION"}

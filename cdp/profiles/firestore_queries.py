@@ -33,10 +33,15 @@ _PLAIN: Final = frozenset({"string_value", "integer_value", "double_value", "boo
 _ODD: Final = "\0"  # before the value of a cursor that is more than one text or number
 
 
+def stored(collection: str) -> str:
+    """Return what a collection is called in Firestore, where others may have theirs beside ours."""
+    return f"cdp_{collection}"
+
+
 def conditions(collection: str, where: Sequence[Where]) -> Any:
     """Return a query for the documents that meet every condition."""
     result = StructuredQuery()
-    result.from_.add().collection_id = collection
+    result.from_.add().collection_id = stored(collection)
     if where:
         result.where.composite_filter.op = _AND
     for condition in where:
@@ -109,7 +114,7 @@ def page(
     if start is not None:
         result.start_at.Clear()
         result.start_at.values.extend(_values(start, len(paths)))
-        result.start_at.values.add().reference_value = f"{parent}/{collection}/{start.id}"
+        result.start_at.values.add().reference_value = f"{parent}/{stored(collection)}/{start.id}"
     return result
 
 

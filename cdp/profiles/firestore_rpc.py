@@ -14,6 +14,7 @@ from google.cloud.firestore_v1.types import firestore as messages
 from grpc import StatusCode as Code
 
 from cdp.domain.errors import CdpError, Unavailable
+from cdp.profiles.firestore_queries import stored
 from cdp.profiles.port import InvalidQuery
 
 SECONDS: Final = 60.0  # for the answer to one call
@@ -34,6 +35,7 @@ CommitRequest: Final[Any] = messages.CommitRequest.pb()
 BatchGetRequest: Final[Any] = messages.BatchGetDocumentsRequest.pb()
 RunQueryRequest: Final[Any] = messages.RunQueryRequest.pb()
 AggregationRequest: Final[Any] = messages.RunAggregationQueryRequest.pb()
+CollectionsRequest: Final[Any] = messages.ListCollectionIdsRequest.pb()
 
 
 class FirestoreError(CdpError):
@@ -135,6 +137,9 @@ class Rpc:
 
         self._batch_write = unary("BatchWrite", BatchWriteRequest, messages.BatchWriteResponse.pb())
         self._commit = unary("Commit", CommitRequest, messages.CommitResponse.pb())
+        self._collections = unary(
+            "ListCollectionIds", CollectionsRequest, messages.ListCollectionIdsResponse.pb()
+        )
         self._get = stream(
             "BatchGetDocuments", BatchGetRequest, messages.BatchGetDocumentsResponse.pb()
         )
@@ -145,7 +150,7 @@ class Rpc:
 
     def name(self, collection: str, id: str) -> str:
         """Return the whole name of a document."""
-        return f"{self.parent}/{collection}/{id}"
+        return f"{self.parent}/{stored(collection)}/{id}"
 
     @property
     def parent(self) -> str:
@@ -175,23 +180,32 @@ class Rpc:
             raise self.error(error) from None
         return Code.OK
 
+    def is_empty(self) -> bool:
+        """Whether the database holds no document, anybody's."""
+        request = CollectionsRequest(parent=self.parent, page_size=1)
+        answer: Any = self._read(self._collections, request)
+        return not answer.collection_ids
+
     def get(self, request: Any) -> Sequence[Any]:
         """Return the answers to a request for documents."""
-        return self._read(self._get, request)
+        answers: Sequence[Any] = self._read(self._get, request)
+        return answers
 
     def query(self, request: Any) -> Sequence[Any]:
         """Return the answers to a query."""
-        return self._read(self._query, request)
+        answers: Sequence[Any] = self._read(self._query, request)
+        return answers
 
     def aggregate(self, request: Any) -> Sequence[Any]:
         """Return the answers to an aggregation."""
-        return self._read(self._aggregate, request)
+        answers: Sequence[Any] = self._read(self._aggregate, request)
+        return answers
 
-    def _read(self, call: Callable[..., Any], request: Any) -> Sequence[Any]:
+    def _read(self, call: Callable[..., Any], request: Any) -> Any:
         failed = 0
         while True:
             try:
-                answers: Sequence[Any] = call(request, timeout=SECONDS, metadata=self._metadata)
+                answers = call(request, timeout=SECONDS, metadata=self._metadata)
             except grpc.RpcError as error:
                 failed += 1
                 if error.code() not in TRANSIENT or failed >= self.backoff.tries:
@@ -226,7 +240,7 @@ class Rpc:
             Code.UNAUTHENTICATED: "knows no account: run `gcloud auth application-default login`, "
             "or give the service an account",
             Code.NOT_FOUND: f"has no database {database}: create it with `gcloud firestore "
-            f"databases create --database='{database}' --project={project}`",
+            f"databases create --database='{database}' --project={project}`, or set CDP_DATABASE",
             Code.FAILED_PRECONDITION: f"cannot serve database {database}: it must be in native "
             "mode",
             Code.RESOURCE_EXHAUSTED: "is over its quota: wait, or raise the quota of the project",

@@ -32,8 +32,10 @@ def connectors(
     warehouse: ExportingWarehouse, objects: ObjectStore
 ) -> dict[str, Callable[[dict[str, Any]], Any]]:
     """Return the handlers of the connectors that the workflow uses, by name."""
+    jobs = Jobs(warehouse, objects)
     return {
-        "googleapis.bigquery.v2.jobs.insert": lambda args: _insert_job(warehouse, objects, args),
+        "googleapis.bigquery.v2.jobs.get": jobs.get,
+        "googleapis.bigquery.v2.jobs.insert": jobs.insert,
         "googleapis.storage.v1.objects.get": lambda args: _get_object(objects, args),
     }
 
@@ -62,33 +64,51 @@ def steps_over(
     return http
 
 
-def _get_object(objects: ObjectStore, args: Mapping[str, Any]) -> str:
+def _get_object(objects: ObjectStore, args: Mapping[str, Any]) -> bytes:
     name = unquote(args["object"])
     if args.get("alt") != "media":
         raise CallError(400, "only alt: media is answered here", ["HttpError"])
     try:
         with objects.open(name) as file:
-            return file.read().decode()
+            return file.read()
     except ObjectNotFound as error:
         raise CallError(404, str(error), ["HttpError"]) from error
 
 
-def _insert_job(
-    warehouse: ExportingWarehouse, objects: ObjectStore, args: Mapping[str, Any]
-) -> dict[str, Any]:
-    query = args["body"]["configuration"]["query"]
-    parameters = parameter_values(query.get("queryParameters", []))
-    statistics: dict[str, Any]
-    try:
-        if _EXPORT.match(query["query"]):
-            rows = _export(warehouse, objects, query["query"], parameters)
-            statistics = {"exportDataStatistics": {"fileCount": "1", "rowCount": str(rows)}}
-        else:
-            job = warehouse.run(query["query"], parameters)
-            statistics = {"numDmlAffectedRows": str(job.affected)}
-    except CdpError as error:
-        raise CallError(400, str(error), ["HttpError"]) from error
-    return {"status": {"state": "DONE"}, "statistics": {"query": statistics}}
+class Jobs:
+    """BigQuery's jobs, each of which ends before the call that inserts it."""
+
+    def __init__(self, warehouse: ExportingWarehouse, objects: ObjectStore) -> None:
+        self._warehouse = warehouse
+        self._objects = objects
+        self._jobs: dict[str, dict[str, Any]] = {}
+
+    def insert(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a job; a failed one is an OperationError, and `get` tells why."""
+        job_id = args["body"]["jobReference"]["jobId"]
+        if job_id in self._jobs:
+            raise CallError(409, f"there is a job {job_id} already", ["HttpError"])
+        query = args["body"]["configuration"]["query"]
+        try:
+            statistics = self._run(query["query"], parameter_values(query["queryParameters"]))
+        except CdpError as error:
+            failure = {"reason": "invalidQuery", "message": str(error)}
+            self._jobs[job_id] = {"status": {"state": "DONE", "errorResult": failure}}
+            raise CallError(None, str(error), ["OperationError"]) from error
+        self._jobs[job_id] = {"status": {"state": "DONE"}, "statistics": {"query": statistics}}
+        return self._jobs[job_id]
+
+    def get(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a job."""
+        if args["jobId"] not in self._jobs:
+            raise CallError(404, f"there is no job {args['jobId']}", ["HttpError"])
+        return self._jobs[args["jobId"]]
+
+    def _run(self, sql: str, parameters: Mapping[str, Value]) -> dict[str, Any]:
+        if _EXPORT.match(sql):
+            rows = _export(self._warehouse, self._objects, sql, parameters)
+            return {"exportDataStatistics": {"fileCount": "1", "rowCount": str(rows)}}
+        return {"numDmlAffectedRows": str(self._warehouse.run(sql, parameters).affected)}
 
 
 def _export(

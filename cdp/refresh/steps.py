@@ -15,10 +15,11 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from cdp.domain import days
-from cdp.domain.errors import CdpError
+from cdp.domain.errors import CdpError, describe
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
+from cdp.insight.overview import freshness
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import (
     PROFILES,
@@ -35,7 +36,6 @@ from cdp.refresh.runs import Runs
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
-from cdp.workflow_engine import describe
 
 TOPIC: Final = "shards"
 SHARDS_AT_MOST: Final = 10_000
@@ -122,6 +122,7 @@ class Steps:
             "plan": self.plan,
             "recall": self.recall,
             "batch": self.batch,
+            "salt": self.salt,
             "manifest": self.manifest,
             "deliver": self.deliver,
             "receipts": self.receipts,
@@ -279,7 +280,6 @@ class Steps:
         return {
             **policy_parameters(policy),
             "property": self._property,
-            "salt": self._salt,
             "seq": int(run["seq"]),
             "run_id": str(run["run_id"]),
             "now": self._clock(),
@@ -392,6 +392,14 @@ class Steps:
         assert isinstance(suffixes, list)
         self._warehouse.show_export(suffixes)
         return batch
+
+    def salt(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Hand out the parameter that profile ids are made with, for the one statement that does.
+
+        Not in the plan: every job of the run would show it.
+        """
+        del run_id, body
+        return {"salt": query_parameter("salt", self._salt)}
 
     # --- delivery ---------------------------------------------------------------------------------
 
@@ -586,10 +594,22 @@ class Steps:
             "seq": run["seq"],
             "state": state,
             **zeros,
+            **self._complete(),
             **more,
             "days_cleaned": len(run.get("days", ())),
             "seconds": round((self._clock() - started).total_seconds(), 3),
         }
+
+    def _complete(self) -> dict[str, Any]:
+        """Say up to which day events are complete, and how many days ago that was.
+
+        An alert looks for the days: where GA4 no longer exports, each run succeeds with nothing.
+        """
+        today = self._clock().astimezone(self._zone).date()
+        cleaned = self._warehouse.query(statements()["91_cleaned_days"], {}).to_dicts()
+        until = freshness(cleaned, today)["complete_until"]
+        behind = (today - date.fromisoformat(until)).days if until else None
+        return {"complete_until": until, "days_behind": behind}
 
     def _manifest(self, run_id: str) -> dict[str, Any]:
         with self._objects.open(f"runs/{run_id}/manifest.json") as file:

@@ -5,6 +5,7 @@ jobs that failed for no reason of their own.
 """
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import closing, contextmanager
@@ -32,6 +33,19 @@ _CALL_SECONDS: Final = 60
 _SOON: Final = DEFAULT_RETRY.with_timeout(
     30
 )  # pages wait for it, and the library would ten minutes
+# Why a job fails that would not fail again. Source: BigQuery, "Error messages".
+_PASSING: Final = frozenset(
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "rateLimitExceeded",
+        "tableUnavailable",
+    }
+)
+_LOADS: Final = 4  # of one file, at most
 _READ_AT_ONCE: Final = 8  # tables whose columns are asked for
 
 
@@ -184,9 +198,11 @@ class BigQueryWarehouse:
         sql = f"select count(*) as loaded from {name} where file = @file"
         if self.query(sql, {"file": file.stem}).item():
             return 0
-        # Two who load one file at once have one job. One that failed is tried again by another.
+        # Two who load one file at once have one job. One that failed is tried again by another: at
+        # once, or by whoever loads the file next.
         job_id = f"cdp-load-{name}-{file.stem}-{table.created:%Y%m%dT%H%M%S%f}"
         with self._explained(f"load {name}"), closing(named(file)) as stream:
+            failed = 0
             for attempt in count():
                 try:
                     return self._append(table, stream, f"{job_id}-{attempt}")
@@ -194,6 +210,11 @@ class BigQueryWarehouse:
                     job = self._client.get_job(f"{job_id}-{attempt}", location=self._location)
                     if _succeeds(job, self._timeout):
                         return 0
+                except exceptions.GoogleAPICallError as error:
+                    failed += 1
+                    if _reason(error) not in _PASSING or failed == _LOADS:
+                        raise
+                    time.sleep(failed)
         raise AssertionError
 
     def _append(self, table: bigquery.Table, stream: IO[bytes], job_id: str) -> int:
@@ -320,7 +341,7 @@ class BigQueryWarehouse:
             ) from error
 
     def _way_out(self, error: exceptions.GoogleAPICallError) -> str:
-        reason = error.errors[0].get("reason") if error.errors else None
+        reason = _reason(error)
         if reason == "bytesBilledLimitExceeded":
             setting = "QUESTION" if self._published else "MAXIMUM"
             return f"; raise CDP_{setting}_BYTES_BILLED, now {self._cap}"
@@ -337,6 +358,10 @@ class BigQueryWarehouse:
                 "CDP_EXPORT_DATASET and CDP_LOCATION"
             )
         return ""
+
+
+def _reason(error: exceptions.GoogleAPICallError) -> str | None:
+    return error.errors[0].get("reason") if error.errors else None
 
 
 def _message(error: exceptions.GoogleAPICallError) -> str:

@@ -207,6 +207,7 @@ class _Run:
             args = {name: given for name in params if given is not None or params[name] is None}
             frame = _Frame(self, "main", _Scope(None))
             result = own(self.call_routine(frame, "main", args), "the result")
+            self._ask()  # what came during the last call was asked in time
             if holds_bytes(result):
                 value_error("the result holds bytes; encode them, e.g. base64.encode")
         except Raised as error:
@@ -416,12 +417,15 @@ class _Run:
         if body.kind is StepType.SUBWORKFLOW_CALL:
             result = self.call_routine(frame, body.name, args)
         elif body.kind is StepType.STD_LIB_CALL:
-            result = FUNCTIONS[body.name](self, own(args, f"the args of {body.name}"))
+            given = own(args, f"the args of {body.name}")
+            _check_body(body.name, given)
+            result = FUNCTIONS[body.name](self, given)
         else:
             if type(args) is not dict:
                 type_error(f"the args of {body.name} must be a map, not a list")
             handler = self._interpreter.connectors[body.name]
             given = own(args, f"the args of {body.name}")
+            _check_body(body.name, given)
             result = self._handled(body.name, lambda: handler(given))
         if body.result is not None:
             self._store(frame, body.result, result)
@@ -603,6 +607,13 @@ def _deeper(frame: _Frame) -> _Frame:
 
 def _later(run: Callable[..., Any], *args: Any) -> Callable[[], Any]:
     return lambda: run(*args)
+
+
+def _check_body(name: str, args: Any) -> None:
+    """Refuse a body that is to be sent as JSON and cannot be; one that is nothing but bytes can."""
+    sent = args.get("body") if type(args) is dict else None
+    if type(sent) is not bytes and holds_bytes(sent):
+        type_error(f"the body of {name} holds bytes; decode them, e.g. text.decode")
 
 
 def holds_bytes(value: Any) -> bool:

@@ -154,6 +154,8 @@ class _RoutineLoader:
         params: dict[str, Expression | None] = {}
         for name, default in self._params[self._routine].items():
             params[name] = None if default is _REQUIRED else self._value(default)
+        for name in params:
+            self._distinct(name)
         self._names.add(params)
         block = self._block(raw["steps"])
         for name, scope, step in self._reads:
@@ -496,6 +498,7 @@ class _RoutineLoader:
         if found is None or found.target is None:
             self._fail(f"{_short(raw)} is not a variable, or an item of one")
         name = found.target.name
+        self._distinct(name)
         self._check(Expression(found.evaluate, found.reads - {name}, found.calls))
         if found.target.path:
             self._reads.append((name, self._names, self._step))
@@ -507,7 +510,13 @@ class _RoutineLoader:
     def _variable(self, raw: Any) -> str:
         if not isinstance(raw, str) or not raw.isidentifier() or not raw.isascii():
             self._fail(f"{_short(raw)} is not a variable name")
+        self._distinct(raw)
         return raw
+
+    def _distinct(self, name: str) -> None:
+        """Refuse a variable whose name a call of a subworkflow could mean."""
+        if name in self._params.keys() - {"main"}:
+            self._fail(f"the variable {name!r} has the name of a subworkflow; rename one of them")
 
     def _unknown(self, name: str, what: str) -> NoReturn:
         for prefix, reason in _UNSUPPORTED.items():

@@ -3,15 +3,20 @@
 # new database refuses them all, and the platform's server clients are let in by rights.
 step "Firestore"
 
+mapfile -t settings < <(environment)
+claim=(env "${settings[@]}" "$PYTHON" -m cdp.deployments.claim)
+
 if see firestore databases describe "--database=$DATABASE" '--format=value(type,locationId)'; then
   read -r type place <<<"$LOOKED"
   [[ $type == FIRESTORE_NATIVE ]] ||
     fail "the database $DATABASE is of type $type; set DATABASE to another name, and it is made"
   [[ $place == "$DATABASE_LOCATION" ]] || kept "$DATABASE in $place, not in $DATABASE_LOCATION:"
   kept "the database $DATABASE"
+  run "${claim[@]}" # fails where its documents are others'
 else
   cloud firestore databases create "--database=$DATABASE" "--location=$DATABASE_LOCATION" \
     --type=firestore-native --enable-pitr --delete-protection
+  patiently "${claim[@]}"
 fi
 
 composite='[]' fields='[]'

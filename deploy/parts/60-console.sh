@@ -4,13 +4,15 @@
 step "Console"
 
 source=$BUILD/console
-parts=(cdp pages static .streamlit Home.py workflow.yaml requirements.txt constraints.txt)
+parts=(cdp pages static Home.py workflow.yaml requirements.txt constraints.txt)
+streamlit=.streamlit/config.toml # and nothing beside it: secrets.toml is a developer's own
 run rm -rf "$source"
-run mkdir -p "$source"
+run mkdir -p "$source/.streamlit"
 run cp -R "${parts[@]}" deploy/console/. "$source"
+run cp "$streamlit" "$source/.streamlit/"
 if [[ $POLICY ]]; then run cp "$POLICY" "$source/policy.toml"; fi
 # shellcheck disable=SC2086 # paths of the repository hold no space
-code=$(digest_of "${parts[@]}" deploy/console $POLICY)
+code=$(digest_of "${parts[@]}" "$streamlit" deploy/console $POLICY)
 
 # A page's session lives in one instance: a browser stays with it, for up to an hour a connection.
 flags=("--service-account=$(email cdp-console)"

@@ -76,6 +76,7 @@ class Server:
         self.uploads: dict[str, tuple[dict[str, Any], io.BytesIO]] = {}
         self.forbidden: set[str] = set()
         self.lost = 0  # answers to come that get lost, after what they answer was done
+        self.failing: dict[str, list[str]] = {}  # statement, or "load": why its next jobs fail
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}  # created, modified
         self._storages: dict[tuple[str, str], dict[str, Any]] = {}  # as the REST API tells them
         self._last = 0
@@ -252,6 +253,7 @@ class Server:
     def _run(self, job: dict[str, Any], location: str) -> None:
         try:
             self._check_place(job, location)
+            self._fail(job)
             if "load" in job["configuration"]:
                 self._load(job)
             else:
@@ -270,6 +272,14 @@ class Server:
             raise Refusal(403, "accessDenied", text)
         if location != self.location or (name and name not in self.datasets):
             raise self._missing_dataset(name or "", location)
+
+    def _fail(self, job: dict[str, Any]) -> None:
+        """Fail a job for the next of the reasons that a test gave for its statement."""
+        loads = "load" in job["configuration"]
+        statement = "load" if loads else job["configuration"].get("labels", {}).get("statement", "")
+        if reasons := self.failing.get(statement):
+            job["configuration"].pop("_content", None)
+            raise Refusal(400, reasons.pop(0), f"{statement} failed; retrying may help")
 
     def _query(self, body: dict[str, Any]) -> dict[str, Any]:
         settings = ("labels", "dryRun", "jobTimeoutMs")

@@ -27,31 +27,47 @@ SECONDS = 120
 
 def insert(args: dict[str, Any]) -> dict[str, Any]:
     """Do as the connector does: insert the job, and raise what it failed with."""
-    host = os.environ["BIGQUERY_EMULATOR_HOST"]
-    url = f"{host}/bigquery/v2/projects/{args['projectId']}/jobs"
-    job: dict[str, Any] = answered(requests.post(url, json=args["body"], timeout=SECONDS)).json()
+    job: dict[str, Any] = answered(
+        requests.post(_jobs(args), json=args["body"], timeout=SECONDS)
+    ).json()
     if error := job["status"].get("errorResult"):
-        raise CallError(400, error["message"], ["HttpError"])
+        # With the whole job, its parameters among it: Google does not say what is left out.
+        raise CallError(None, error["message"], ["OperationError"], operation=job)
     return job
 
 
-def get(args: dict[str, Any]) -> str:
-    """Return an object's content as text: the connector gives what is no text as bytes."""
+def look(args: dict[str, Any]) -> dict[str, Any]:
+    """Return a job."""
+    url, place = f"{_jobs(args)}/{args['jobId']}", {"location": args["location"]}
+    job: dict[str, Any] = answered(requests.get(url, params=place, timeout=SECONDS)).json()
+    return job
+
+
+def _jobs(args: dict[str, Any]) -> str:
+    return f"{os.environ['BIGQUERY_EMULATOR_HOST']}/bigquery/v2/projects/{args['projectId']}/jobs"
+
+
+def get(args: dict[str, Any]) -> bytes:
+    """Return an object's content."""
     host = os.environ["STORAGE_EMULATOR_HOST"]
     url = f"{host}/storage/v1/b/{args['bucket']}/o/{args['object']}"
-    answer = answered(requests.get(url, params={"alt": args["alt"]}, timeout=SECONDS))
-    if not answer.headers["Content-Type"].startswith("text/"):
-        raise CallError(400, f"{args['object']} is not text", ["TypeError"])
-    return answer.content.decode()
+    return answered(requests.get(url, params={"alt": args["alt"]}, timeout=SECONDS)).content
 
 
 def answered(response: requests.Response) -> requests.Response:
     if not response.ok:
-        raise CallError(response.status_code, response.text, ["HttpError"])
+        code = response.status_code
+        text = f"HTTP server responded with error code {code}"
+        try:
+            body = response.json()
+        except ValueError:
+            body = response.text
+        raise CallError(code, text, ["HttpError"], body=body)
     return response
 
 
 HANDLERS = {
+    "googleapis.bigquery.v2.jobs.get": look,
     "googleapis.bigquery.v2.jobs.insert": insert,
     "googleapis.storage.v1.objects.get": get,
 }

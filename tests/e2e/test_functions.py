@@ -22,6 +22,7 @@ from cdp.queue.local import Delivery, LocalQueue
 from cdp.queue.port import Dead
 from cdp.queue.pubsub import PubSubQueue
 from cdp.refresh.dead_letters import DocumentDeadLetters
+from cdp.settings import Settings
 from functions.package import package
 from tests import emulators
 
@@ -71,7 +72,10 @@ def cloud(tmp_path_factory, firestore_emulator, strict_storage_emulator, pubsub_
             storage.Client(project, credentials=AnonymousCredentials())
         ).create_bucket(project)
         publisher = stack.enter_context(pubsub_v1.PublisherClient())
-        documents = FirestoreDocuments(firestore.Client(project))
+        documents = FirestoreDocuments(
+            firestore.Client(project, database=Settings.model_fields["database"].default)
+        )
+        documents.claim()  # tests write to it before the functions do
         stack.callback(documents.close)
         yield SimpleNamespace(
             project=project,

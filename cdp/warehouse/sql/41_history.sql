@@ -1,4 +1,4 @@
--- Record what this run joined and parted.
+-- Record what this run joined and parted; run again, it adds nothing.
 -- grain:   that of identity_history
 -- inputs:  cluster, name, identifier, identity (still the names before this run)
 -- params:  @seq INT64, @run_id STRING, @now TIMESTAMP
@@ -26,3 +26,4 @@ heir as (
 select @seq, @run_id, @now, if(h.from_id is null, 'split', 'merge'), m.from_id, m.to_id
 from moved as m
 left join heir as h on h.from_id = m.from_id and h.to_id = m.to_id
+where @seq not in (select told.seq from identity_history as told)

@@ -41,6 +41,7 @@ class Desk:
             "python",
             'case "$*" in\n'
             '"-m cdp release") echo release/0123456789abcdef ;;\n'
+            '"-m cdp.deployments.claim") ;;\n'
             '"-m functions.package "*) mkdir -p "$3" ;;\n'
             f'*) exec {sys.executable} -I -S "$@" ;;\nesac\n',
         )
@@ -61,10 +62,15 @@ class Desk:
             self.script(tool, f"FOLDER={self.folder} TOOL={tool}\nsource {fake}\n")
 
     def run(
-        self, script: str, *words: str, env: dict[str, str] | None = None, typed: str = ""
+        self,
+        script: str,
+        *words: str,
+        env: dict[str, str] | None = None,
+        typed: str = "",
+        root: Path = ROOT,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", ROOT / "deploy" / script, "--config", self.config, *words],
+            ["bash", root / "deploy" / script, "--config", self.config, *words],
             env={
                 "PATH": str(self.bin),
                 "HOME": str(self.folder),

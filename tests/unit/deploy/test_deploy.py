@@ -215,6 +215,59 @@ def test_a_policy_of_ones_own_travels_with_the_code(desk: Desk) -> None:
     assert pairs(console, "set-env-vars")["CDP_POLICY"] == "policy.toml"
 
 
+# --- the console's image --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What a deployment is made from, as a developer has it: with secrets beside the settings."""
+    folder = tmp_path / "checkout"
+    for name in ("cdp", "deploy", "pages", "static", ".streamlit"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".build"))
+    for name in ("Home.py", "workflow.yaml", "requirements.txt", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".streamlit" / "secrets.toml").write_text("[auth]")
+    (folder / "cdp" / "__pycache__").mkdir(exist_ok=True)
+    return folder
+
+
+def test_secrets_of_ones_own_are_not_in_the_consoles_image(desk: Desk, checkout: Path) -> None:
+    desk.cloud()
+    done = desk.run("deploy.sh", "--only", "console", root=checkout)
+    assert done.returncode == 0, done.stderr
+    image = checkout / "deploy" / ".build" / "console"
+    assert sorted(file.name for file in (image / ".streamlit").iterdir()) == ["config.toml"]
+    for name in (".gcloudignore", ".dockerignore"):
+        assert ".streamlit/secrets.toml" in (image / name).read_text()
+
+
+def test_git_ignores_secrets_of_ones_own() -> None:
+    for name in (".streamlit/secrets.toml", ".env", "deploy/config.env"):
+        ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)
+        assert ignored.returncode == 0, name
+
+
+def test_the_consoles_image_runs_without_an_installed_package(desk: Desk, checkout: Path) -> None:
+    desk.cloud()
+    assert desk.run("deploy.sh", "--only", "console", root=checkout).returncode == 0
+    image = checkout / "deploy" / ".build" / "console"
+    program = (
+        "from cdp.deployments.build import HOME_PAGE; from cdp.cli.main import cdp; "
+        "print(HOME_PAGE.resolve()); cdp(['serve', '--help'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=image,
+        env={"PATH": "", "HOME": str(desk.folder), "PYTHONPATH": str(image)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == str((image / "Home.py").resolve())
+    assert "python -m cdp serve" in (image / "Dockerfile").read_text()
+
+
 # --- rights ---------------------------------------------------------------------------------------
 
 
@@ -387,7 +440,7 @@ def test_destroying_needs_the_projects_name_and_keeps_profiles_and_the_export(de
     done = desk.run("destroy.sh", typed="demo-project\n")
     assert done.returncode == 0, done.stderr
     assert {thing for thing in desk.things() if "versions" not in thing} == {
-        "firestore databases (default)",
+        "firestore databases composable-cdp",
         "secrets cdp-salt",
         "iam roles cdpPublisher",
         "iam roles cdpStopper",
@@ -404,21 +457,47 @@ def test_destroying_takes_profiles_only_where_told(desk: Desk) -> None:
     assert "delete cdp-salt" not in kept
     gone = desk.run("destroy.sh", "--dry-run", "--with-profiles").stdout
     (documents,) = words(gone, "gcloud", "firestore", "bulk-delete")
-    assert "profiles" in flag(documents, "collection-ids").split(",")
+    named = flag(documents, "collection-ids").split(",")
+    assert "cdp_profiles" in named
+    assert [name for name in named if not name.startswith("cdp_")] == []  # others' are theirs
+    assert flag(documents, "database") == "composable-cdp"
     assert words(gone, "gcloud", "secrets", "delete", "cdp-salt")
     assert "databases delete" not in gone
 
 
-def test_every_collection_that_the_code_writes_is_one_that_destroying_knows() -> None:
-    known = re.search(
-        r"^COLLECTIONS=(.+)$", (ROOT / "deploy/destroy.sh").read_text(), re.MULTILINE
-    )[1]
+def test_every_collection_that_the_code_writes_is_one_that_destroying_knows(desk: Desk) -> None:
+    gone = desk.run("destroy.sh", "--dry-run", "--with-profiles").stdout
+    (documents,) = words(gone, "gcloud", "firestore", "bulk-delete")
+    known = flag(documents, "collection-ids").split(",")
     written = {
-        name
+        f"cdp_{name}"
         for file in (ROOT / "cdp").rglob("*.py")
         for name in re.findall(r'(?:Put|Create)\(\s*"([a-z_]+)"', file.read_text("utf-8"))
     }
-    assert written <= set(known.split(","))
+    file = json.loads((ROOT / "firestore.indexes.json").read_text())
+    indexed = {one["collectionGroup"] for part in file.values() for one in part}
+    assert written | indexed | {"cdp_users"} <= set(known)
+
+
+def test_a_database_that_holds_others_documents_stops_the_deployment(desk: Desk) -> None:
+    desk.cloud()
+    assert desk.run("deploy.sh", "--only", "firestore").returncode == 0
+    before = desk.changes()
+    python = desk.bin / "python"
+    python.write_text(
+        python.read_text().replace(
+            '"-m cdp.deployments.claim") ;;', '"-m cdp.deployments.claim") exit 1 ;;'
+        )
+    )
+    assert desk.run("deploy.sh", "--only", "firestore").returncode == 1
+    assert desk.changes() == before
+
+
+def test_indexes_are_of_the_platforms_own_collections_and_database(dry_run: str) -> None:
+    made = words(dry_run, "gcloud", "firestore", "indexes")
+    assert {flag(line, "database") for line in made} == {"composable-cdp"}
+    assert [line for line in made if not flag(line, "collection-group").startswith("cdp_")] == []
+    assert len(made) > 50
 
 
 # --- indexes --------------------------------------------------------------------------------------

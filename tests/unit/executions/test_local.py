@@ -90,3 +90,15 @@ def test_one_that_breaks_is_failed_with_its_last_words(executions: LocalExecutio
     found = wait(executions, run, 30)
     assert found.state is State.FAILED
     assert found.error == "its process ended unexpectedly: RuntimeError: no such luck"
+
+
+def test_a_cancel_that_nobody_noticed_before_the_end_is_no_success(tmp_path: Path) -> None:
+    idle = (sys.executable, "-c", "import time; time.sleep(600)")
+    executions = LocalExecutions(tmp_path, idle)
+    run = executions.start({}, by="ada")
+    executions.begin(run)
+    executions.cancel(run, by="bob")
+    executions.end(run, State.SUCCEEDED, result={"answer": 42})
+    os.kill(pid_of(run), signal.SIGKILL)
+    found = executions.get(run)
+    assert (found.state, found.result, found.error) == (State.CANCELLED, None, "cancelled by bob")

@@ -2,13 +2,14 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import pytest
 
 from cdp.domain.access import Role
-from cdp.governance.accounts import ATTEMPTS, AccountError, Accounts
-from cdp.profiles.port import AlreadyExists, Conflict, Write
+from cdp.governance.accounts import ATTEMPTS, USERS, AccountError, Accounts
+from cdp.profiles.port import AlreadyExists, Conflict, Put, Write
 from cdp.profiles.sqlite import SqliteDocuments
 from tests.people import PASSWORD, ROUNDS, Clock, add, tamper
 
@@ -31,6 +32,16 @@ def accounts(documents: SqliteDocuments, clock: Clock) -> Accounts:
 def added(accounts: Accounts, username: str = "ada", **more: str | None) -> list[Write]:
     given = {"name": "", "email": None, "password": PASSWORD, **more}
     return accounts.added(username, role=Role.ADMIN, **given)  # type: ignore[arg-type]
+
+
+WHOLE: dict[str, Any] = {
+    "name": "Eve",
+    "role": "admin",
+    "email": "eve@example.com",
+    "password": None,
+    "disabled": False,
+    "signed_out_at": "",
+}
 
 
 # --- what is accepted -----------------------------------------------------------------------------
@@ -71,6 +82,42 @@ def test_other_usernames_are_refused_and_nobody_is_found_by_them(
     assert accounts.get(username) is None
     with pytest.raises(AccountError, match="there is no account"):
         accounts.changed(username, disabled=True)
+
+
+FOREIGN: list[dict[str, Any]] = [
+    {"role": "admin"},
+    {"name": "Eve", "role": "admin", "email": "eve@example.com"},
+    {"name": "Eve", "role": "admin", "email": "eve@example.com", "password": None},
+    {**WHOLE, "disabled": "no"},
+    {**WHOLE, "role": 1},
+    {**WHOLE, "email": ["eve@example.com"]},
+    {name: WHOLE[name] for name in WHOLE if name != "signed_out_at"},
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+def test_a_document_of_another_shape_is_nobodys_account(
+    accounts: Accounts, documents: SqliteDocuments, body: dict[str, Any]
+) -> None:
+    documents.commit([Put(USERS, "eve", body)])
+    assert accounts.get("eve") is None
+    assert accounts.of_email("eve@example.com") is None
+    assert accounts.all() == []
+    assert not accounts.exist()
+    with pytest.raises(AccountError, match="there is no account"):
+        accounts.changed("eve", disabled=False)
+    documents.commit(added(accounts))
+    assert [account.username for account in accounts.all()] == ["ada"]
+    assert accounts.exist()
+
+
+def test_a_document_of_the_whole_shape_is_an_account(
+    accounts: Accounts, documents: SqliteDocuments
+) -> None:
+    documents.commit([Put(USERS, "eve", WHOLE)])
+    found = accounts.of_email("eve@example.com")
+    assert found is not None
+    assert found.active
 
 
 def test_a_username_is_given_once(accounts: Accounts, documents: SqliteDocuments) -> None:

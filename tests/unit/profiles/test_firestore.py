@@ -11,8 +11,9 @@ from google.cloud import firestore
 
 from cdp.domain.errors import CdpError
 from cdp.domain.merge import Kind, Merge, Outcome
+from cdp.profiles.firestore import ForeignDatabase
 from cdp.profiles.firestore_rpc import Backoff, FirestoreError, Ramp
-from cdp.profiles.port import AlreadyExists, Conflict, Create, InvalidDocument, Put, Where
+from cdp.profiles.port import AlreadyExists, Conflict, Create, Delete, InvalidDocument, Put, Where
 from tests.documents import FirestoreOpener, SqliteOpener, body, row, walk
 from tests.faulty import Faulty
 
@@ -59,20 +60,22 @@ def test_a_document_of_others_types_reads_as_json_and_keeps_them(opened, documen
         "at": datetime(2026, 1, 2, 3, 4, 5, 678901, UTC),
         "where": firestore.GeoPoint(1.5, -2.0),
         "raw": b"\x00\xff",
-        "other": client.collection("profiles").document("p2"),
+        "other": client.collection("cdp_profiles").document("p2"),
         "nothing": None,
         "a.b`c\\": {"x.y": float("nan")},
         "empty": {},
         "many": [1, {"at": datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)}],
     }
-    client.collection("profiles").document("p1").set({"crm": theirs, "ga4": {"visited": theirs}})
+    client.collection("cdp_profiles").document("p1").set(
+        {"crm": theirs, "ga4": {"visited": theirs}}
+    )
     documents.merge("profiles", rows_of(1, 2))
     documents.merge("profiles", [row("p1", seq=2, hash="h2", unset=["ga4", "consent"])])
     expected = {
         "at": "2026-01-02T03:04:05.678901Z",
         "where": {"latitude": 1.5, "longitude": -2.0},
         "raw": "AP8=",
-        "other": "profiles/p2",
+        "other": "cdp_profiles/p2",
         "nothing": None,
         "a.b`c\\": {"x.y": "nan"},
         "empty": {},
@@ -81,21 +84,21 @@ def test_a_document_of_others_types_reads_as_json_and_keeps_them(opened, documen
     found = body(documents)
     assert found["crm"] == expected
     assert found["ga4"] == {"visited": expected}
-    stored = client.collection("profiles").document("p1").get().to_dict()["crm"]
+    stored = client.collection("cdp_profiles").document("p1").get().to_dict()["crm"]
     assert stored["at"] == theirs["at"]
     assert stored["where"] == theirs["where"]
     assert stored["raw"] == theirs["raw"]
-    assert stored["other"].path == "profiles/p2"
+    assert stored["other"].path == "cdp_profiles/p2"
 
 
 def test_a_list_goes_on_after_values_of_every_type(opened, documents):
     client = opened.client()
     odd = [
         False, True, -1.5, 3, "", "z", b"x", datetime(2026, 1, 1, tzinfo=UTC), [1], [2], {"a": 1},
-        firestore.GeoPoint(0, 0), client.collection("profiles").document("p1"), float("nan"),
+        firestore.GeoPoint(0, 0), client.collection("cdp_profiles").document("p1"), float("nan"),
     ]  # fmt: skip
     for n, one in enumerate([*odd, None]):
-        client.collection("profiles").document(f"p{n:02}").set({"ga4": {"revenue": one}})
+        client.collection("cdp_profiles").document(f"p{n:02}").set({"ga4": {"revenue": one}})
     up = walk(documents, order_by="ga4.revenue")
     assert sorted(up) == [f"p{n:02}" for n in range(len(odd))]
     assert walk(documents, order_by="ga4.revenue", descending=True) == up[::-1]
@@ -287,7 +290,7 @@ def test_of_two_stores_that_race_the_newer_row_stands(opened, documents):
 def test_a_row_that_others_change_meanwhile_keeps_what_they_wrote(opened, documents):
     """Another writer adds to the same map, over and over, with no regard to ours."""
     client = opened.client()
-    theirs = client.collection("profiles").document("p0")
+    theirs = client.collection("cdp_profiles").document("p0")
     theirs.set({"ga4": {"n": 0}})
     done = threading.Event()
 
@@ -426,3 +429,39 @@ def test_waits_grow_and_are_never_equal():
     assert all(0.05 * 2**n <= wait <= 0.1 * 2**n for n, wait in enumerate(waits[:7]))
     assert all(5 <= wait <= 10 for wait in waits[7:])
     assert len(set(waits)) == len(waits)
+
+
+# Whose database it is
+
+
+def test_an_empty_database_is_claimed_once(opened, documents):
+    documents.claim()
+    documents.claim()
+    assert [one.id for one in opened.client().collections()] == ["cdp_meta"]
+    documents.commit([Put("users", "ada", {"role": "admin"})])
+    opened().claim()
+
+
+def test_a_database_with_others_documents_is_refused_and_left_as_it_is(opened, documents):
+    client = opened.client()
+    client.collection("users").document("u1").set({"role": "admin"})
+    with pytest.raises(ForeignDatabase, match=r"set CDP_DATABASE .* to another name"):
+        documents.claim()
+    assert [one.id for one in client.collections()] == ["users"]
+
+
+def test_a_database_is_shared_where_somebody_says_so(opened, documents):
+    client = opened.client()
+    client.collection("users").document("u1").set({"role": "admin"})
+    client.collection("cdp_meta").document("owner").set({"platform": "composable-cdp"})
+    documents.claim()
+    assert documents.page("users").documents == []
+    assert documents.get("users", "u1") is None
+    documents.commit([Put("users", "u1", {"role": "marketer"}), Delete("users", "u1")])
+    assert client.collection("users").document("u1").get().to_dict() == {"role": "admin"}
+
+
+def test_anothers_mark_is_none(opened, documents):
+    opened.client().collection("cdp_meta").document("owner").set({"platform": "another"})
+    with pytest.raises(ForeignDatabase):
+        documents.claim()

@@ -27,6 +27,12 @@ INDEXES = Indexes(POLICY)
 TODAY = date(2026, 2, 1)
 
 
+def ours(group):
+    """Return a collection's name in the port; a group of others has none."""
+    assert group.startswith("cdp_"), group
+    return group.removeprefix("cdp_")
+
+
 class Model:
     """Firestore's rule, read from the file alone.
 
@@ -40,10 +46,10 @@ class Model:
             fields = [(field["fieldPath"], field["order"]) for field in index["fields"]]
             for cut in range(len(fields)):
                 equal = frozenset(path for path, _ in fields[:cut])
-                key = (index["collectionGroup"], tuple(fields[cut:]))
+                key = (ours(index["collectionGroup"]), tuple(fields[cut:]))
                 self.composite.setdefault(key, set()).add(equal)
         self.single = {
-            (one["collectionGroup"], one["fieldPath"]): bool(one["indexes"])
+            (ours(one["collectionGroup"]), one["fieldPath"]): bool(one["indexes"])
             for one in file["fieldOverrides"]
         }
 

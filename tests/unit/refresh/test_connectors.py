@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -13,6 +14,7 @@ from cdp.warehouse.rest import query_parameter
 from cdp.workflow_engine import CallError
 
 INSERT = "googleapis.bigquery.v2.jobs.insert"
+LOOK = "googleapis.bigquery.v2.jobs.get"
 GET = "googleapis.storage.v1.objects.get"
 
 
@@ -24,9 +26,14 @@ def parts(tmp_path: Path):
     warehouse.close()
 
 
-def job(sql: str, **parameters):
+def job(sql: str, *, id: str | None = None, **parameters):
     given = [query_parameter(name, value) for name, value in parameters.items()]
-    return {"body": {"configuration": {"query": {"query": sql, "queryParameters": given}}}}
+    return {
+        "body": {
+            "jobReference": {"jobId": id or str(uuid4())},
+            "configuration": {"query": {"query": sql, "queryParameters": given}},
+        }
+    }
 
 
 def test_a_job_tells_how_many_rows_it_changed(parts) -> None:
@@ -47,16 +54,34 @@ def test_an_export_is_one_object_with_twelve_digits_for_the_wildcard(parts) -> N
         assert sorted(json.loads(line)["x"] for line in file) == [2, 3]
 
 
-def test_a_statement_that_fails_is_an_error_of_the_call(parts) -> None:
+def test_a_statement_that_fails_is_an_error_of_the_operation_and_its_job_tells_why(parts) -> None:
     *_, calls = parts
-    with pytest.raises(CallError, match="nowhere"):
-        calls[INSERT](job("select x from nowhere"))
+    with pytest.raises(CallError, match="nowhere") as failed:
+        calls[INSERT](job("select x from nowhere", id="one"))
+    assert failed.value.error["tags"] == ["OperationError"]
+    status = calls[LOOK]({"jobId": "one"})["status"]
+    assert (status["state"], status["errorResult"]["reason"]) == ("DONE", "invalidQuery")
+
+
+def test_a_job_id_runs_once(parts) -> None:
+    warehouse, _, calls = parts
+    calls[INSERT](job("create or replace table t as select x from unnest([1, 2]) as x"))
+    add = job("insert into t (x) select 3", id="add")
+    done = calls[INSERT](add)
+    with pytest.raises(CallError) as again:
+        calls[INSERT](add)
+    assert again.value.error["code"] == 409
+    assert calls[LOOK]({"jobId": "add"}) == done
+    assert warehouse.query("select count(*) as n from t", {}).item() == 3
+    with pytest.raises(CallError) as absent:
+        calls[LOOK]({"jobId": "other"})
+    assert absent.value.error["code"] == 404
 
 
 def test_an_object_is_read_by_its_encoded_name(parts) -> None:
     _, objects, calls = parts
     objects.put("release/1/a b.sql", b"select 1")
-    assert calls[GET]({"object": "release%2F1%2Fa%20b.sql", "alt": "media"}) == "select 1"
+    assert calls[GET]({"object": "release%2F1%2Fa%20b.sql", "alt": "media"}) == b"select 1"
     with pytest.raises(CallError, match="no object"):
         calls[GET]({"object": "release%2Fnone.sql", "alt": "media"})
 

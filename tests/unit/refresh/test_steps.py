@@ -123,6 +123,16 @@ def test_a_wrong_day_is_refused_in_words(at: SimpleNamespace) -> None:
         at.steps.call("plan", "r1", {"since": "yesterday"})
 
 
+def test_the_salt_is_told_to_the_step_that_asks_for_it_and_in_no_other_answer(
+    at: SimpleNamespace,
+) -> None:
+    plan = at.steps.call("plan", "r1", {"full": True})
+    assert "salt" not in parameter_values(plan["parameters"])
+    assert parameter_values(at.steps.call("salt", "r1", {}).values()) == {"salt": "salt"}
+    with pytest.raises(LeaseLost):
+        at.steps.call("salt", "r2", {})
+
+
 def test_a_batch_shows_the_export_by_its_suffixes(at: SimpleNamespace) -> None:
     """The warehouse is asked for these very tables, of which this one has none."""
     batch = {"suffixes": query_parameter("suffixes", ["20261030", "intraday_20261031"])}
@@ -283,3 +293,25 @@ def test_a_failure_ends_the_run_with_the_error_in_words(at: SimpleNamespace) -> 
     run = at.documents.get("runs", "r1").body
     assert (run["state"], run["error"]) == ("failed", "no disk (code 400)")
     assert at.steps.call("lease", "r2", {}) == {"granted": True}
+
+
+@pytest.mark.parametrize(
+    ("cleaned", "until", "behind"),
+    [
+        ([], None, None),
+        (["20261031"], None, None),  # Google may still rewrite it
+        (["20261023", "20261024", "20261025"], "2026-10-25", 7),
+        (["20261024", "20261026", "20261027"], "2026-10-24", 8),  # a day is missing
+    ],
+)
+def test_a_run_that_finds_nothing_new_tells_how_far_the_export_is_complete(
+    at: SimpleNamespace, cleaned: list[str], until: str | None, behind: int | None
+) -> None:
+    for suffix in cleaned:
+        at.warehouse.run(
+            "insert into cleaned_day (event_date, suffix, version, state, rows_read, seq) "
+            "values (parse_date('%Y%m%d', @suffix), @suffix, 'v', 'provisional', 1, 1)",
+            {"suffix": suffix},
+        )
+    outcome = at.steps._outcome("r1", "succeeded", {"nothing_new": True})
+    assert (outcome["complete_until"], outcome["days_behind"]) == (until, behind)

@@ -52,6 +52,7 @@ BATCHES = 2 * BATCHES_AT_MOST  # a batch ends with its day
 ROUNDS, JUMPS = 30, 3  # of a billion identifiers, in chains as long as they come
 POLLS = 360  # an hour's wait for receipts
 RECALLS = 1000  # of fifty million profiles
+SALT = "f" * 64
 
 
 class Counted:
@@ -60,6 +61,7 @@ class Counted:
     def __init__(self, plan: dict[str, Any], batch: dict[str, Any], doubts: dict[str, Any]) -> None:
         self.plan, self.batch, self.doubts = plan, batch, doubts
         self.steps = self.jobs = self.jumps = self.rounds = self.polls = self.recalls = 0
+        self.salted: set[str] = set()
         self.lock = threading.Lock()
 
     def step_started(self, entry: StepEntry) -> None:
@@ -72,6 +74,8 @@ class Counted:
 
     def insert(self, args: dict[str, Any]) -> dict[str, Any]:
         query = args["body"]["configuration"]
+        if SALT in str(args):
+            self.salted.add(query["labels"]["statement"])
         assert re.fullmatch(r"[a-z0-9_-]{1,63}", query["labels"]["run"])
         name, changed = query["labels"]["statement"], 0
         with self.lock:
@@ -86,12 +90,13 @@ class Counted:
                 changed = 10_000 * SHARDS
         exported = {"rowCount": "10000", "fileCount": "1"}
         statistics = {"numDmlAffectedRows": str(changed), "exportDataStatistics": exported}
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,1024}", args["body"]["jobReference"]["jobId"])
         # The connector answers with the whole job: the query and its parameters come back.
         return {**args["body"], "status": {"state": "DONE"}, "statistics": {"query": statistics}}
 
-    def get(self, args: dict[str, Any]) -> str:
+    def get(self, args: dict[str, Any]) -> bytes:
         name = unquote(args["object"]).rpartition("/")[2].removesuffix(".sql")
-        return statements()[name]
+        return statements()[name].encode()
 
     def http(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
         name = args["url"].rpartition("/")[2]
@@ -105,6 +110,7 @@ class Counted:
         answers = {"lease": {"granted": True}, "plan": self.plan, "batch": self.batch}
         answers["publish"] = {"totals": {}}
         answers["schema"] = {"migrations": []}
+        answers["salt"] = {"salt": query_parameter("salt", SALT)}
         return {"code": 200, "headers": {}, "body": answers.get(name, body)}
 
 
@@ -112,7 +118,7 @@ class Counted:
 def largest(tmp_path: Path) -> Counted:
     """A run with ten thousand shards, and as much in doubt as is passed on."""
     identifiers = [f"p_{n:032x}" for n in range(TOLD_AT_MOST)]
-    parameters = {**policy_parameters(Policy.load(None)), "salt": "f" * 64, "run_id": "r" * 36}
+    parameters = {**policy_parameters(Policy.load(None)), "run_id": "r" * 36}
     day = date(2026, 10, 31)
     batch = {
         "suffixes": query_parameter("suffixes", ["intraday_20261031"] * BATCH_DAYS),
@@ -145,6 +151,7 @@ def largest(tmp_path: Path) -> Counted:
 def test_the_largest_run_stays_within_the_limits(largest: Counted) -> None:
     """The engine refuses what Google refuses: variables over 512 KB, steps beyond 100,000."""
     handlers = {
+        "googleapis.bigquery.v2.jobs.get": largest.insert,
         "googleapis.bigquery.v2.jobs.insert": largest.insert,
         "googleapis.storage.v1.objects.get": largest.get,
     }
@@ -162,6 +169,7 @@ def test_the_largest_run_stays_within_the_limits(largest: Counted) -> None:
         now=itertools.count().__next__,
     ).run({})
     assert largest.jobs > SHARDS + 3 * BATCHES + ROUNDS * JUMPS
+    assert largest.salted == {"40_name"}
     # A connector that waits for its job may ask for it in steps of its own: once a job, at least.
     assert largest.steps + largest.jobs < MAX_STEPS
 

@@ -188,6 +188,15 @@ def test_a_load_that_failed_is_done_by_the_next(server, warehouse, tmp_path):
     assert warehouse.load("raw_link", links(tmp_path, "same")) == 1
 
 
+def test_a_load_that_failed_for_a_reason_that_passes_is_tried_again(server, warehouse, tmp_path):
+    server.failing["load"] = ["backendError"]
+    assert warehouse.load("raw_link", links(tmp_path, "a")) == 1
+    server.failing["load"] = ["invalid", "backendError"]
+    with pytest.raises(StatementError):
+        warehouse.load("raw_link", links(tmp_path, "b"))
+    assert server.failing["load"] == ["backendError"]
+
+
 def test_a_table_that_was_made_again_is_loaded_again(server, warehouse, tmp_path):
     file = links(tmp_path, "same")
     assert warehouse.load("raw_link", file) == 1

@@ -81,6 +81,7 @@ class Answers:
     plan: dict[str, str]
     batch: dict[str, str]
     receipts: dict[str, str]
+    salt: dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -112,12 +113,14 @@ def answers(tmp_path_factory):
     receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
     receipts = steps.call("receipts", "r1", {})
+    salt = steps.call("salt", "r1", {})
     documents.close()
     assert plan["batches"] == 1
     return Answers(
         named_types(plan["parameters"]),
         named_types(batch.values()),
         named_types(receipts["parameters"]),
+        named_types(salt.values()),
     )
 
 
@@ -147,7 +150,7 @@ def calls(node: Any, scope: str = "") -> Iterator[tuple[str, str]]:
             names = arguments.get("names", [arguments.get("name")])
             for name in [] if isinstance(names, str) else names:  # migrations, as a step tells them
                 if not name.startswith("$"):
-                    yield name, scope if text == "${parameters}" else text
+                    yield name, (scope + text) if text == "${parameters}" else text
         for value in node.values():
             yield from calls(value, scope)
 
@@ -173,8 +176,11 @@ def provided(answers) -> dict[str, dict[str, str]]:
     for subworkflow in workflow.values():
         for name, text in calls(subworkflow["steps"]):
             found = given.setdefault(name, {})
-            found |= answers.plan if "plan.parameters" in text else {}
-            found |= {"seq": answers.plan["seq"]} if "plan.seq" in text else {}
+            # A subworkflow that is given parameters is given the plan's.
+            given_plan = re.search(r"(planned\.|(?<![\w.]))parameters\b", text)
+            found |= answers.plan if given_plan else {}
+            found |= {"seq": answers.plan["seq"]} if "planned.seq" in text else {}
+            found |= answers.salt if "secret.salt" in text else {}
             found |= dict(re.findall(r"'name': '(\w+)', 'parameterType': \{'type': '(\w+)'", text))
             found |= answers.receipts if "delivered.parameters" in text else {}
             found |= {x: answers.batch[x] for x in answers.batch if f"batch.{x}" in text}
@@ -497,7 +503,7 @@ def test_somebody_runs_the_statement_and_gives_its_parameters(provided, name):
 def test_every_parameter_of_the_plan_is_used(answers):
     texts = "".join(statements().values())
     used = set(re.findall(r"@(\w+)", texts))
-    assert {*answers.plan, *answers.batch, *answers.receipts} <= used
+    assert {*answers.plan, *answers.batch, *answers.receipts, *answers.salt} <= used
 
 
 def found(parsed, kind) -> list[Any]:

@@ -518,6 +518,14 @@ def test_cancelling_is_noticed_within_a_fifth_of_a_second(run, text):
     assert len(run.recorder.started) == len(run.recorder.ended)
 
 
+def test_a_cancel_during_the_last_call_is_no_success(run):
+    asked = []
+    run.connectors = {"googleapis.test.call": lambda args: asked.append(True)}
+    run.cancelled = lambda: bool(asked)
+    with pytest.raises(WorkflowCancelled):
+        run("main: {steps: [{last: {call: googleapis.test.call}}]}")
+
+
 def test_a_cancelled_execution_runs_no_step(run):
     run.cancelled = lambda: True
     with pytest.raises(WorkflowCancelled):

@@ -223,6 +223,28 @@ def test_a_variable_of_a_loop_or_an_except_does_not_exist_outside():
         )
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{assign: [{sub: 1}]}",
+        "{call: sub, args: {a: 1}, result: sub}",
+        "{for: {value: sub, in: [1], steps: [{s: {return: 1}}]}}",
+        "{for: {value: v, index: sub, in: [1], steps: [{s: {return: 1}}]}}",
+        "{try: {raise: x}, except: {as: sub, steps: [{s: {return: 1}}]}}",
+    ],
+)
+def test_a_variable_with_the_name_of_a_subworkflow_is_refused(step):
+    sub = "sub: {params: [a], steps: [{sub: {return: 1}}]}"
+    found = refused(f"main: {{steps: [{{it: {step}}}]}}\n{sub}")
+    assert "the variable 'sub' has the name of a subworkflow; rename one of them" in found
+
+
+def test_a_parameter_with_the_name_of_a_subworkflow_is_refused():
+    text = "main: {params: [sub], steps: [{s: {return: 1}}]}\nsub: {steps: [{s: {return: 1}}]}"
+    found = refused(text)
+    assert "workflow 'main': the variable 'sub' has the name of a subworkflow" in found
+
+
 def parallel(steps, shared="[]"):
     body = f"{{parallel: {{shared: {shared}, branches: [{{b: {{steps: [{steps}]}}}}]}}}}"
     return f"[{{s: {{assign: [{{x: 1}}]}}}}, {{p: {body}}}, {{after: {{return: '${{x}}'}}}}]"

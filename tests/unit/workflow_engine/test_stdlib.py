@@ -37,6 +37,14 @@ EXAMPLES = [
         [{"index": 0, "match": "Hello"}, {"index": 5, "match": "World"}],
     ),
     ("text.match_regex", 'text.match_regex("order-17", "[0-9]+")', True),
+    ("text.match_regex", 'text.match_regex("a", "[[:alpha:]]")', True),
+    ("text.match_regex", r'text.match_regex("a\n", "a$")', False),
+    ("text.match_regex", 'text.match_regex("' + "a" * 100 + '!", "^(a+)+$")', False),
+    (
+        "text.find_all_regex",
+        'text.find_all_regex("äab", "a|ab")',
+        [{"index": 1, "match": "ab"}],
+    ),
     ("text.replace_all", 'text.replace_all("a.b.c", ".", "-")', "a-b-c"),
     (
         "text.replace_all_regex",
@@ -169,7 +177,8 @@ def test_a_blocking_function_in_an_expression_is_refused_at_load(run, name):
         ('text.match_regex("a", "(")', "ValueError"),
         (r'text.match_regex("aa", "(a)\\1")', "ValueError"),
         ('text.match_regex("a", "(?=a)")', "ValueError"),
-        ('text.match_regex("a", "[[:alpha:]]")', "ValueError"),
+        ('text.match_regex("a", "a++")', "ValueError"),
+        (r'text.match_regex(json.decode("\"\\ud800\""), "a")', "ValueError"),
         ('text.url_decode("%zz")', "ValueError"),
         ('text.encode("é", "ascii")', "ValueError"),
         ('text.encode("a", "nope")', "ValueError"),
@@ -230,6 +239,17 @@ def test_sleeping_takes_the_time_it_says_and_no_real_time(run):
     """)
     assert run.clock.time == pytest.approx(1_900_000_200.0)
     assert max(run.clock.slept) <= 0.2
+
+
+@pytest.mark.parametrize("call", ["http.post", "googleapis.test.call"])
+def test_a_body_that_holds_bytes_is_no_json(run, call):
+    run.http = lambda method, args: {}
+    run.connectors = {"googleapis.test.call": lambda args: None}
+    body = "{query: '${text.encode(\"select 1\")}'}"
+    text = f"[{{send: {{call: {call}, args: {{url: u, body: {body}}}}}}}]"
+    error = run.error(text)
+    assert error["tags"] == ["TypeError"]
+    assert f"the body of {call} holds bytes; decode them, e.g. text.decode" in error["message"]
 
 
 def test_bytes_are_values_but_no_result(run):
