@@ -172,6 +172,8 @@ def _sign_out() -> None:
         platform().governance.sign_out(user.username)
     st.session_state.clear()
     st.session_state[_LEFT] = True
+    if _provider() and st.user.is_logged_in:
+        st.logout()  # Streamlit's cookie and, where the provider can, its session
 
 
 # --- the cookie -----------------------------------------------------------------------------------
@@ -220,16 +222,19 @@ def _from_provider() -> User | None:
         return None
     claims: dict[str, Any] = st.user.to_dict()
     account = None
-    if claims.get("email_verified", True) is True:
+    if claims.get("email_verified") is True:
         account = platform().accounts.of_email(str(claims.get("email") or ""))
     since = timestamp(datetime.fromtimestamp(claims.get("iat", 0), UTC))
     user = _user(account, since)
     if account is not None and user is not None:
         platform().governance.signed_in(account.username, "provider")
         return _begin(account, since)
+    if account is not None and since <= account.signed_out_at:  # in another tab, or by an admin
+        st.session_state[_OVER] = True
+        return None
     st.error(
-        "You signed in, but no account here has your e-mail address, or its session was ended. "
-        "Ask an admin for an account, or sign in again.",
+        "You signed in, but no account here has your e-mail address, or the provider does not say "
+        "that the address is verified. Ask an admin for an account.",
         icon=":material/lock:",
     )
     st.button("Sign in as somebody else", key="provider_out", on_click=st.logout)
