@@ -11,7 +11,7 @@ from cdp.executions.port import Executions, Step
 from cdp.insight.runs import REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import DocumentStore
-from cdp.refresh.follow import PHASES, Follower, Phase
+from cdp.refresh.follow import PHASES, Follower, Phase, why_failed
 from cdp.ui import charts, frame, words
 from cdp.ui.frame import Badge, Color
 
@@ -70,6 +70,8 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def outcome(run: Run) -> str:
     """Say in words how a run ended."""
+    if run.state == "failed":
+        return why_failed(run.error).why
     if run.error:
         return run.error
     if run.state == "held":
@@ -238,11 +240,14 @@ def details(
             f"{run.id} · started by {words.plain(run.by)} · {words.plain(arguments(run))} · "
             f"took {words.duration(run.seconds)}"
         )
-        if said := outcome(run):
-            (st.error if run.state == "failed" else st.info)(words.plain(said))
+        began, failed = (_trace if run.active else _ended)(executions, run.id)
+        if run.state == "failed":
+            told = str(why_failed(run.error, began))
+            st.error(words.plain(f"{told[0].upper()}{told[1:]}."), icon=":material/error:")
+        elif said := outcome(run):
+            st.info(words.plain(said))
         steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
         with steps:
-            began, failed = (_trace if run.active else _ended)(executions, run.id)
             gantt(began, key="gantt")
             _exceptions(failed)
         with shards:
@@ -252,10 +257,19 @@ def details(
 
 
 def _trace(_executions: Executions, run_id: str) -> tuple[list[Phase], list[Step]]:
-    """Return the phases that a run began, and the steps that failed or were tried again."""
+    """Return the phases that a run began, and the steps that failed or were tried again.
+
+    What a step raised is in every entry around it, and in those that pass it on: the innermost of
+    each attempt tells.
+    """
     follower = Follower(_executions, run_id)
-    failed = [step for step in follower.news() if step.exception]
-    return follower.phases(), failed
+    steps = [step for step in follower.news() if step.exception]
+    around = {(step.exception, step.parent) for step in steps}
+    told: dict[tuple[str | None, int], Step] = {}
+    for step in steps:
+        if (step.exception, step.id) not in around:
+            told.setdefault((step.exception, step.attempt), step)
+    return follower.phases(), list(told.values())
 
 
 # A long trace comes in many pages, and changes no more.
@@ -269,8 +283,14 @@ def _exceptions(failed: Sequence[Step]) -> None:
         for s in failed
     ]
     if tried:
-        st.caption("Steps that failed or were tried again")
-        st.dataframe(tried[:100], hide_index=True, key="exceptions")
+        with st.expander("Steps that failed or were tried again, in the engine's words"):
+            st.dataframe(
+                tried[:100],
+                hide_index=True,
+                key="exceptions",
+                column_config={"What happened": st.column_config.TextColumn(width="large")},
+                alt="Steps that failed or were tried again",
+            )
 
 
 def _receipts(rows: Sequence[Mapping[str, Any]]) -> None:
