@@ -250,7 +250,7 @@ def _form() -> User | None:
         st.space("large")
         with st.container(width=380, border=True, gap="medium"):
             st.image("static/logo.svg", width=44)
-            st.subheader("Sign in to Composable CDP", anchor=False)
+            st.title("Composable CDP", anchor=False)
             if st.session_state.get(_LEFT):
                 st.info("You are signed out, here and everywhere else.")
             elif st.session_state.get(_OVER):
@@ -259,7 +259,6 @@ def _form() -> User | None:
                 st.button(
                     "Continue with single sign-on",
                     key="provider",
-                    type="primary",
                     icon=":material/key:",
                     width="stretch",
                     on_click=st.login,
@@ -288,7 +287,7 @@ def _password_form() -> Account | None:
         password = st.text_input(
             "Password", key="sign_in_password", type="password", autocomplete="current-password"
         )
-        sent = st.form_submit_button("Sign in", key="sign_in_now", type="primary", width="stretch")
+        sent = st.form_submit_button("Sign in", key="sign_in_now", width="stretch")
     if not platform().accounts.exist():
         st.info(
             "There is no account yet. Make one at the command line: "

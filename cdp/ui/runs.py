@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 
 from cdp.executions.port import Executions, Step
-from cdp.insight.runs import REJECTS_AT_MOST, Run, history, receipts, rejects
+from cdp.insight.runs import COUNTS, REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import DocumentStore
 from cdp.refresh.follow import PHASES, Follower, Phase, why_failed
@@ -59,8 +59,6 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "Duration": words.duration(run.seconds),
             "Changed": run.counts["exported"],
             "Written": run.counts["written"],
-            "Unchanged": run.counts["unchanged"],
-            "Stale": run.counts["stale"],
             "Rejected": run.counts["rejected"],
             "Outcome": outcome(run),
         }
@@ -117,7 +115,7 @@ def ask_start(executions: Executions, start: Callable[..., None]) -> None:
     }
     seen, done = latest.id if latest else "", "The refresh has started."
     ask = partial(start, given, seen=seen, done=done)
-    if st.button("Start it", key="start_it", type="primary", on_click=ask):
+    if st.button("Start it", key="start_it", on_click=ask):
         st.rerun()
 
 
@@ -133,7 +131,7 @@ def ask_cancel(run_id: str, cancel: Callable[..., None]) -> None:
     )
     st.caption(f"Run {run_id}")
     ask = partial(cancel, run_id, done="The run is stopping.")
-    if st.button("Cancel it", key="cancel_it", type="primary", on_click=ask):
+    if st.button("Cancel it", key="cancel_it", on_click=ask):
         st.rerun()
 
 
@@ -159,6 +157,7 @@ def progress(run: Run, began: Sequence[Phase]) -> None:
 def gantt(began: Sequence[Phase], key: str) -> None:
     """Draw when each phase began and how long it took."""
     if not began:
+        st.caption("The run ended before its first step.")
         return
     colors = charts.palette()
     start = began[0].started_at
@@ -208,7 +207,7 @@ def listed(
                 "Outcome": st.column_config.TextColumn(width="large"),
                 **{
                     name: st.column_config.NumberColumn(format="localized")
-                    for name in ("Changed", "Written", "Unchanged", "Stale", "Rejected")
+                    for name in ("Changed", "Written", "Rejected")
                 },
             },
             alt="Runs, the newest first",
@@ -234,11 +233,11 @@ def details(
     text, color, icon = badge(run.state)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(f"Run of {words.moment(run.started_at)}", anchor=False, width="content")
+            st.header(f"Run of {words.moment(run.started_at)}", anchor=False, width="content")
             frame.badge(text, color, icon)
         st.caption(
             f"{run.id} · started by {words.plain(run.by)} · {words.plain(arguments(run))} · "
-            f"took {words.duration(run.seconds)}"
+            f"took {words.duration(run.seconds)}{_counted(run)}"
         )
         began, failed = (_trace if run.active else _ended)(executions, run.id)
         if run.state == "failed":
@@ -254,6 +253,14 @@ def details(
             _receipts(receipts(documents, objects, run.id))
         with rejected:
             _rejects(rejects(objects, run.id), run)
+
+
+def _counted(run: Run) -> str:
+    """Return what became of the run's rows, as more of a line; nothing before they are known."""
+    names = {"exported": "changed"} | {name: name for name in COUNTS[1:]}
+    told = [f"{words.number(run.counts[name])} {said}" for name, said in names.items()]
+    known = any(run.counts[name] is not None for name in names)
+    return f" · {', '.join(told)}" if known else ""
 
 
 def _trace(_executions: Executions, run_id: str) -> tuple[list[Phase], list[Step]]:
@@ -302,6 +309,11 @@ def _receipts(rows: Sequence[Mapping[str, Any]]) -> None:
         [{name.capitalize(): row.get(name) for name in (*columns, "attempt")} for row in rows],
         hide_index=True,
         key="receipts",
+        column_config={
+            name.capitalize(): st.column_config.NumberColumn(format="localized")
+            for name in columns
+            if name not in {"shard", "state"}
+        },
         alt="Receipt of each shard",
     )
 

@@ -24,7 +24,7 @@ from tests.waiting import wait
 SignedIn = Callable[[Role], AppTest]
 
 # What the form is made of; nothing of a page is.
-FORM = {"SpecialBlock", "Block", "Space", "Image", "Subheader", "TextInput", "Button", "Info"}
+FORM = {"SpecialBlock", "Block", "Space", "Image", "Title", "TextInput", "Button", "Info"}
 
 
 def drawn(at: AppTest) -> set[str]:

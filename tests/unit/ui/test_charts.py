@@ -1,6 +1,7 @@
 """Charts show words as they are, in the viewer's locale."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from cdp.ui import charts
 from tests.unit.ui.conftest import Viewer
@@ -67,3 +68,45 @@ def test_colours_pass_contrast_against_their_background(palette: charts.Palette)
 
 def test_a_colour_is_thinned() -> None:
     assert charts.soft("#4F5BD5", 0.35) == "rgba(79,91,213,0.35)"
+
+
+# --- nothing to draw ------------------------------------------------------------------------------
+
+
+def bars(*values: float | None, **more: object) -> dict[str, object]:
+    return {"type": "bar", "y": list(values), **more}
+
+
+@pytest.mark.parametrize(
+    ("data", "flat"),
+    [
+        ([], True),
+        ([bars()], True),
+        ([bars(0, None), bars(0)], True),
+        ([bars(0), bars(0, 1)], False),
+        ([{"type": "bar", "orientation": "h", "x": [0], "y": ["a"]}], True),
+        ([{"type": "bar", "orientation": "h", "x": [2], "y": ["a"]}], False),
+        ([bars(0), {"type": "scatter", "mode": "text", "y": [1], "text": ["-"]}], True),
+        ([{"type": "scatter", "mode": "lines", "y": [0, 0]}], True),
+        ([{"type": "scatter", "mode": "markers", "x": [0], "y": [0]}], False),
+    ],
+)
+def test_a_chart_without_a_value_is_told_from_one_of_places(
+    data: list[dict[str, object]], flat: bool
+) -> None:
+    assert charts._flat(data) is flat
+
+
+def test_what_has_nothing_to_draw_says_so() -> None:
+    def page() -> None:
+        from cdp.ui import charts
+
+        charts.spark([0, 0], "bar", key="spark", alt="Revenue, day by day")
+        charts.ranked([], [], "ranked", "Sources")
+        charts.show([{"type": "bar", "y": [0]}], height=90, alt="Revenue", key="bars")
+
+    at = AppTest.from_function(page).run()
+    assert not at.exception
+    assert not at.get("plotly_chart")
+    nothing = "Nothing happened in these days."
+    assert [told.value for told in at.caption] == [nothing, "There are none yet.", nothing]
