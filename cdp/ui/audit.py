@@ -59,6 +59,8 @@ def _told(value: Any) -> str:
         first = ", ".join(f"{name} {_told(one)}" for name, one in islice(value.items(), _SHOWN))
         more = len(value) - _SHOWN
         return f"{first} and {words.number(more)} more" if more > 0 else first
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
         return words.number(value)
     return str(value)

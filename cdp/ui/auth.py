@@ -249,8 +249,9 @@ def _form() -> User | None:
     with slot.container(horizontal_alignment="center"):
         st.space("large")
         with st.container(width=380, border=True, gap="medium"):
-            st.image("static/logo.svg", width=44)
-            st.title("Composable CDP", anchor=False)
+            st.image("static/logo.svg", width=44, alt="")
+            with st.container(horizontal=True):  # where a heading has no room above it
+                st.title("Composable CDP", anchor=False)
             if st.session_state.get(_LEFT):
                 st.info("You are signed out, here and everywhere else.")
             elif st.session_state.get(_OVER):

@@ -191,7 +191,9 @@ def listed(
     runs: Sequence[Run], executions: Executions, documents: DocumentStore, objects: ObjectStore
 ) -> None:
     """Draw the table of runs, and the one that the address or the table chose."""
-    with frame.card("History", "Choose a run to see its steps, receipts and rejected rows."):
+    with frame.card(
+        "History", "Choose a run for all of its outcome, its steps, receipts and rejected rows."
+    ):
         chosen = st.dataframe(
             table(runs),
             key="runs",

@@ -1,8 +1,11 @@
 """Charts show words as they are, in the viewer's locale."""
 
+import tomllib
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cdp.deployments.build import HOME_PAGE
 from cdp.ui import charts
 from tests.unit.ui.conftest import Viewer
 
@@ -68,6 +71,35 @@ def test_colours_pass_contrast_against_their_background(palette: charts.Palette)
 
 def test_a_colour_is_thinned() -> None:
     assert charts.soft("#4F5BD5", 0.35) == "rgba(79,91,213,0.35)"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_captions_of_the_theme_can_be_read_on_all_that_they_stand_on(theme: str) -> None:
+    told = tomllib.loads((HOME_PAGE.parent / ".streamlit" / "config.toml").read_text("utf-8"))
+    look = told["theme"][theme]
+    palette = {"light": charts.LIGHT, "dark": charts.DARK}[theme]
+    assert (look["textColor"], look["backgroundColor"]) == (palette.text, palette.back)
+    for part in (look, look["sidebar"]):
+        for back in (part["backgroundColor"], part["secondaryBackgroundColor"]):
+            # Streamlit writes captions in six tenths of the text's colour.
+            assert contrast(faded(look["textColor"], back, 0.6), back) >= 4.5
+    assert contrast(look["primaryColor"], look["backgroundColor"]) >= 4.5
+
+
+def faded(color: str, back: str, opacity: float) -> str:
+    pairs = [(int(color[i : i + 2], 16), int(back[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(c * opacity + b * (1 - opacity)):02x}" for c, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "palette"), [("wordmark", charts.LIGHT), ("wordmark-dark", charts.DARK)]
+)
+def test_the_wordmark_is_drawn_in_outlines_that_need_no_font(
+    name: str, palette: charts.Palette
+) -> None:
+    mark = (HOME_PAGE.parent / "static" / f"{name}.svg").read_text("utf-8")
+    assert "<text" not in mark
+    assert f'<path fill="{palette.text}"' in mark
 
 
 # --- nothing to draw ------------------------------------------------------------------------------
