@@ -54,7 +54,6 @@ with frame.head(
     elif st.button(
         "Start a refresh",
         key="start",
-        type="primary",
         icon=":material/play_arrow:",
         disabled=not user.is_admin,
     ):

@@ -16,7 +16,7 @@ from cdp.cli.common import DAY, JSON, embedded, out, print_json, shell, with_pla
 from cdp.deployments.build import Platform
 from cdp.domain.errors import CdpError
 from cdp.executions.port import Execution, ExecutionNotFound, Step
-from cdp.refresh.follow import PHASES, Follower, why_no_profiles
+from cdp.refresh.follow import PHASES, Follower, why_failed, why_no_profiles
 
 
 @click.command()
@@ -160,6 +160,8 @@ def _tell(platform: Platform, execution: Execution, follower: Follower, *, as_js
                 out.print(f"\n{why}")
             if outcome["state"] == "partial":
                 _tell_partial(outcome)
+        case "failed":
+            raise CdpError(f"run {execution.id} {why_failed(execution.error, follower.phases())}")
         case _:
             raise CdpError(f"run {execution.id} {outcome['state']}: {execution.error}")
     return code
@@ -272,5 +274,6 @@ def runs(platform: Platform, limit: int, as_json: bool) -> None:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
         counts = ["" if row[n] is None else f"{row[n]:,}" for n in ("exported", "written")]
         cells = [row["run_id"], row["state"], row["started_at"], seconds, row["by"], *counts]
-        table.add_row(*cells, Text(row["error"] or ""))
+        failed = row["state"] == "failed"
+        table.add_row(*cells, Text(str(why_failed(row["error"])) if failed else row["error"] or ""))
     out.print(table)

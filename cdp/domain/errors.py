@@ -57,7 +57,8 @@ def describe(error: Any) -> str:
         code = error.get("code")
         text = error["message"] if code is None else f"{error['message']} (code {code})"
         match error.get("body"):
-            case {"error": str(told)}:  # what the service itself said
+            # What the service itself said: ours, or Google's.
+            case {"error": str(told)} | {"error": {"message": str(told)}}:
                 return f"{told} (code {code})"
         match error.get("branches"):
             case [{"error": {"payload": first}}, *_]:  # what went wrong is told below, not here

@@ -1,6 +1,7 @@
 """An execution as it goes: its phases from the trace, its end in words."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -80,6 +81,93 @@ class Follower:
                 )
                 found.append(Phase(step.step, step.state, seconds, step.started_at, step.exception))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What failed, why, and what to do; `phase` is None where nobody knows which it was."""
+
+    phase: str | None
+    why: str
+    fix: str
+
+    def __str__(self) -> str:
+        where = f" in step “{PHASES[self.phase]}”" if self.phase else ""
+        return f"failed{where}: {self.why}; {self.fix}"
+
+
+# Of errors that name no fix themselves: what tells them, why in words, and the fix.
+_REASONS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), why, fix)
+    for pattern, why, fix in (
+        (
+            r"no space left|disk is full|disk full",
+            "the disk is full",
+            "free some space, then refresh again",
+        ),
+        (
+            r"out of memory|MemoryError|MemoryLimitExceeded",
+            "the memory does not suffice",
+            "give it more, then refresh again",
+        ),
+        (
+            r"TimeoutError|timed out|\(code 504\)",
+            "a service did not answer in time",
+            "refresh again",
+        ),
+        (
+            r"Connection(Failed)?Error",
+            "a service could not be reached",
+            "refresh again in some minutes",
+        ),
+        (
+            r"\(code 40[13]\)",
+            "Google refuses access: {}",
+            "deploy again, which grants each account its roles",
+        ),
+        (
+            r"permission denied|read-?only|unable to open database",
+            "a file of the data cannot be read or written",
+            "`cdp doctor` names it",
+        ),
+        (
+            r"\(code 429\)|quota exceeded|exceeded rate limits",
+            "a quota of Google Cloud is used up",
+            "wait some minutes, then refresh again",
+        ),
+        (r"\(code 5\d\d\)", "a service failed", "refresh again in some minutes"),
+    )
+)
+_INTERNAL: Final = re.compile(
+    r" — in: .*"  # the statement
+    r"|\s*\((?:code \d+|in step '[^']*' of workflow '[^']*')\)"
+    r"|^UnhandledBranchError: [^:]*: "
+    r"|\n.*",
+    re.DOTALL,
+)
+_KIND: Final = re.compile(r"^[\w.]*( \w+)* ?(Error|Exception): ")
+_PREFIX: Final = re.compile(r"^/[^:]*: ")  # the folder that it is about
+_PLACE: Final = re.compile(r"(?:(?<=[\s'\"(])|^)(?:\w+:/)?/[^\s'\"();,]*/(?=[^\s'\"();,/])")
+
+
+def why_failed(error: str | None, began: Sequence[Phase] = ()) -> Failure:
+    """Turn an execution's error into words; statements, codes and folders stay in the trace.
+
+    Args:
+        began: the phases that the run began, where they are known.
+    """
+    phase = next((phase.name for phase in began if phase.state == "STATE_FAILED"), None)
+    if not error:
+        return Failure(phase, "nothing was told of why", "refresh again")
+    said = _PLACE.sub("", _PREFIX.sub("", _INTERNAL.sub("", error)))
+    why, _, fix = said.partition("; ")
+    if fix and not _KIND.match(said):
+        return Failure(phase, why, fix)
+    said = _KIND.sub("", said)
+    for pattern, words, fix in _REASONS:
+        if pattern.search(error):
+            return Failure(phase, words.format(said), fix)
+    return Failure(phase, said, "refresh again; if it fails again, the steps of the run tell more")
 
 
 def why_no_profiles(totals: Mapping[str, Any], policy: Policy) -> str | None:

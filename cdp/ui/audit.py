@@ -1,6 +1,7 @@
 """The audit log as a table."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from cdp.profiles.port import Document
@@ -26,6 +27,9 @@ ACTIONS: Final[Mapping[str, str]] = {
     "session:over": "Act in a session that is over",
 }
 
+_SHOWN: Final = 2
+"""Parts of a detail that a row tells; loading may have taken 400 files."""
+
 
 def table(rows: Sequence[Document]) -> list[dict[str, Any]]:
     """Return rows for a table of the audit log."""
@@ -44,10 +48,19 @@ def table(rows: Sequence[Document]) -> list[dict[str, Any]]:
 
 
 def _details(details: Mapping[str, Any]) -> str:
-    parts = []
-    for name, value in details.items():
-        shown = (
-            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        )
-        parts.append(f"{name.replace('_', ' ')}: {shown}")
-    return " · ".join(parts)
+    return " · ".join(
+        f"{name.replace('_', ' ')}: {_told(value)}" for name, value in details.items()
+    )
+
+
+def _told(value: Any) -> str:
+    """Return a detail in words; of a long list the first ones, and how many more there are."""
+    if isinstance(value, dict):
+        first = ", ".join(f"{name} {_told(one)}" for name, one in islice(value.items(), _SHOWN))
+        more = len(value) - _SHOWN
+        return f"{first} and {words.number(more)} more" if more > 0 else first
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return words.number(value)
+    return str(value)

@@ -172,6 +172,8 @@ def _sign_out() -> None:
         platform().governance.sign_out(user.username)
     st.session_state.clear()
     st.session_state[_LEFT] = True
+    if _provider() and st.user.is_logged_in:
+        st.logout()  # Streamlit's cookie and, where the provider can, its session
 
 
 # --- the cookie -----------------------------------------------------------------------------------
@@ -220,16 +222,19 @@ def _from_provider() -> User | None:
         return None
     claims: dict[str, Any] = st.user.to_dict()
     account = None
-    if claims.get("email_verified", True) is True:
+    if claims.get("email_verified") is True:
         account = platform().accounts.of_email(str(claims.get("email") or ""))
     since = timestamp(datetime.fromtimestamp(claims.get("iat", 0), UTC))
     user = _user(account, since)
     if account is not None and user is not None:
         platform().governance.signed_in(account.username, "provider")
         return _begin(account, since)
+    if account is not None and since <= account.signed_out_at:  # in another tab, or by an admin
+        st.session_state[_OVER] = True
+        return None
     st.error(
-        "You signed in, but no account here has your e-mail address, or its session was ended. "
-        "Ask an admin for an account, or sign in again.",
+        "You signed in, but no account here has your e-mail address, or the provider does not say "
+        "that the address is verified. Ask an admin for an account.",
         icon=":material/lock:",
     )
     st.button("Sign in as somebody else", key="provider_out", on_click=st.logout)
@@ -244,8 +249,9 @@ def _form() -> User | None:
     with slot.container(horizontal_alignment="center"):
         st.space("large")
         with st.container(width=380, border=True, gap="medium"):
-            st.image("static/logo.svg", width=44)
-            st.subheader("Sign in to Composable CDP", anchor=False)
+            st.image("static/logo.svg", width=44, alt="")
+            with st.container(horizontal=True):  # where a heading has no room above it
+                st.title("Composable CDP", anchor=False)
             if st.session_state.get(_LEFT):
                 st.info("You are signed out, here and everywhere else.")
             elif st.session_state.get(_OVER):
@@ -254,7 +260,6 @@ def _form() -> User | None:
                 st.button(
                     "Continue with single sign-on",
                     key="provider",
-                    type="primary",
                     icon=":material/key:",
                     width="stretch",
                     on_click=st.login,
@@ -283,7 +288,7 @@ def _password_form() -> Account | None:
         password = st.text_input(
             "Password", key="sign_in_password", type="password", autocomplete="current-password"
         )
-        sent = st.form_submit_button("Sign in", key="sign_in_now", type="primary", width="stretch")
+        sent = st.form_submit_button("Sign in", key="sign_in_now", width="stretch")
     if not platform().accounts.exist():
         st.info(
             "There is no account yet. Make one at the command line: "

@@ -32,7 +32,7 @@ class Palette:
 
 
 LIGHT: Final = Palette(
-    text="#1D2333",
+    text="#0F1526",
     soft="#5B657A",
     line="#E4E7EE",
     back="#FFFFFF",
@@ -73,15 +73,20 @@ def show(
     key: str,
     *,
     legend: bool = False,
+    nothing: str = "Nothing happened in these days.",
     **layout: Any,
 ) -> None:
-    """Draw traces at a fixed height.
+    """Draw traces at a fixed height, or say why there is nothing to draw.
 
     Args:
         data: Plotly traces; their text is escaped already (`label`).
         alt: what the chart shows, for those who do not see it.
+        nothing: what is said where all bars and lines are at zero.
         layout: Plotly's, over the house's.
     """
+    if _flat(data):
+        st.caption(nothing)
+        return
     colors = palette()
     axis = {
         "showgrid": False,
@@ -159,6 +164,7 @@ def ranked(
         height=30 * len(names) + 12,
         alt=alt,
         key=key,
+        nothing="There are none yet.",
         xaxis={"visible": False, "range": [0, max(values, default=1) * 1.25]},
         yaxis={
             "autorange": "reversed",
@@ -181,6 +187,9 @@ def spark(values: Sequence[float], kind: str, key: str, alt: str) -> None:
     Args:
         kind: bar or area.
     """
+    if not any(values):
+        st.caption("Nothing happened in these days.")
+        return
     colors = palette()
     bar = {"type": "bar", "marker": {"color": soft(colors.accent, 0.55), "cornerradius": 2}}
     area = {
@@ -210,6 +219,16 @@ def spark(values: Sequence[float], kind: str, key: str, alt: str) -> None:
         config=CONFIG,
         alt=alt,
         key=key,
+    )
+
+
+def _flat(data: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether bars and lines, and nothing else, are drawn, and none leaves zero."""
+    drawn = [trace for trace in data if trace.get("mode") != "text"]
+    return all(
+        (trace.get("type") == "bar" or trace.get("mode") == "lines")
+        and not any(trace["x" if trace.get("orientation") == "h" else "y"])
+        for trace in drawn
     )
 
 

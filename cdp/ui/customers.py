@@ -435,7 +435,6 @@ def _export(view: View, actor: Callable[[], str]) -> None:
         file_name="profiles.csv",
         mime="text/csv",
         key="export_it",
-        type="primary",
         on_click="ignore",
         disabled=len(" ".join((reason or "").split())) < MIN_REASON,
         help=f"Say why, in {MIN_REASON} characters or more.",

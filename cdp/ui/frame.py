@@ -22,7 +22,8 @@ FLASH: Final = "cdp.flash"
 
 def sidebar(name: str, role: str, sign_out_button: Callable[[], None]) -> None:
     """Draw what stands beside every page: the mark, and who is signed in."""
-    st.logo("static/wordmark.svg", icon_image="static/logo.svg", size="large")
+    dark = "-dark" if st.context.theme.type == "dark" else ""
+    st.logo(f"static/wordmark{dark}.svg", icon_image="static/logo.svg", size="large")
     with st.sidebar:
         st.caption(f"Signed in as **{plain(name)}**, {role}")
         sign_out_button()
@@ -64,7 +65,8 @@ def _flash() -> None:
 def card(title: str, note: str = "", help: str | None = None) -> Iterator[None]:
     """Draw a bordered card with its title; what is drawn inside is its content."""
     with st.container(border=True, height="stretch", gap="small"):
-        st.subheader(title, anchor=False, help=help)
+        with st.container(horizontal=True):  # where a heading has no room above it
+            st.header(title, anchor=False, help=help)
         if note:
             st.caption(note)
         yield

@@ -103,7 +103,6 @@ def _reveal(profile_id: str, act: Act, actor: Callable[[], str]) -> None:
     done = st.button(
         "Reveal",
         key="reveal_it",
-        type="primary",
         on_click=_revealed,
         args=(profile_id, reason, act),
     )

@@ -8,10 +8,10 @@ from typing import Any, Final
 import streamlit as st
 
 from cdp.executions.port import Executions, Step
-from cdp.insight.runs import REJECTS_AT_MOST, Run, history, receipts, rejects
+from cdp.insight.runs import COUNTS, REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import DocumentStore
-from cdp.refresh.follow import PHASES, Follower, Phase
+from cdp.refresh.follow import PHASES, Follower, Phase, why_failed
 from cdp.ui import charts, frame, words
 from cdp.ui.frame import Badge, Color
 
@@ -59,8 +59,6 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "Duration": words.duration(run.seconds),
             "Changed": run.counts["exported"],
             "Written": run.counts["written"],
-            "Unchanged": run.counts["unchanged"],
-            "Stale": run.counts["stale"],
             "Rejected": run.counts["rejected"],
             "Outcome": outcome(run),
         }
@@ -70,6 +68,8 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def outcome(run: Run) -> str:
     """Say in words how a run ended."""
+    if run.state == "failed":
+        return why_failed(run.error).why
     if run.error:
         return run.error
     if run.state == "held":
@@ -115,7 +115,7 @@ def ask_start(executions: Executions, start: Callable[..., None]) -> None:
     }
     seen, done = latest.id if latest else "", "The refresh has started."
     ask = partial(start, given, seen=seen, done=done)
-    if st.button("Start it", key="start_it", type="primary", on_click=ask):
+    if st.button("Start it", key="start_it", on_click=ask):
         st.rerun()
 
 
@@ -131,7 +131,7 @@ def ask_cancel(run_id: str, cancel: Callable[..., None]) -> None:
     )
     st.caption(f"Run {run_id}")
     ask = partial(cancel, run_id, done="The run is stopping.")
-    if st.button("Cancel it", key="cancel_it", type="primary", on_click=ask):
+    if st.button("Cancel it", key="cancel_it", on_click=ask):
         st.rerun()
 
 
@@ -157,6 +157,7 @@ def progress(run: Run, began: Sequence[Phase]) -> None:
 def gantt(began: Sequence[Phase], key: str) -> None:
     """Draw when each phase began and how long it took."""
     if not began:
+        st.caption("The run ended before its first step.")
         return
     colors = charts.palette()
     start = began[0].started_at
@@ -190,7 +191,9 @@ def listed(
     runs: Sequence[Run], executions: Executions, documents: DocumentStore, objects: ObjectStore
 ) -> None:
     """Draw the table of runs, and the one that the address or the table chose."""
-    with frame.card("History", "Choose a run to see its steps, receipts and rejected rows."):
+    with frame.card(
+        "History", "Choose a run for all of its outcome, its steps, receipts and rejected rows."
+    ):
         chosen = st.dataframe(
             table(runs),
             key="runs",
@@ -206,7 +209,7 @@ def listed(
                 "Outcome": st.column_config.TextColumn(width="large"),
                 **{
                     name: st.column_config.NumberColumn(format="localized")
-                    for name in ("Changed", "Written", "Unchanged", "Stale", "Rejected")
+                    for name in ("Changed", "Written", "Rejected")
                 },
             },
             alt="Runs, the newest first",
@@ -232,17 +235,20 @@ def details(
     text, color, icon = badge(run.state)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(f"Run of {words.moment(run.started_at)}", anchor=False, width="content")
+            st.header(f"Run of {words.moment(run.started_at)}", anchor=False, width="content")
             frame.badge(text, color, icon)
         st.caption(
             f"{run.id} · started by {words.plain(run.by)} · {words.plain(arguments(run))} · "
-            f"took {words.duration(run.seconds)}"
+            f"took {words.duration(run.seconds)}{_counted(run)}"
         )
-        if said := outcome(run):
-            (st.error if run.state == "failed" else st.info)(words.plain(said))
+        began, failed = (_trace if run.active else _ended)(executions, run.id)
+        if run.state == "failed":
+            told = str(why_failed(run.error, began))
+            st.error(words.plain(f"{told[0].upper()}{told[1:]}."), icon=":material/error:")
+        elif said := outcome(run):
+            st.info(words.plain(said))
         steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
         with steps:
-            began, failed = (_trace if run.active else _ended)(executions, run.id)
             gantt(began, key="gantt")
             _exceptions(failed)
         with shards:
@@ -251,11 +257,28 @@ def details(
             _rejects(rejects(objects, run.id), run)
 
 
+def _counted(run: Run) -> str:
+    """Return what became of the run's rows, as more of a line; nothing before they are known."""
+    names = {"exported": "changed"} | {name: name for name in COUNTS[1:]}
+    told = [f"{words.number(run.counts[name])} {said}" for name, said in names.items()]
+    known = any(run.counts[name] is not None for name in names)
+    return f" · {', '.join(told)}" if known else ""
+
+
 def _trace(_executions: Executions, run_id: str) -> tuple[list[Phase], list[Step]]:
-    """Return the phases that a run began, and the steps that failed or were tried again."""
+    """Return the phases that a run began, and the steps that failed or were tried again.
+
+    What a step raised is in every entry around it, and in those that pass it on: the innermost of
+    each attempt tells.
+    """
     follower = Follower(_executions, run_id)
-    failed = [step for step in follower.news() if step.exception]
-    return follower.phases(), failed
+    steps = [step for step in follower.news() if step.exception]
+    around = {(step.exception, step.parent) for step in steps}
+    told: dict[tuple[str | None, int], Step] = {}
+    for step in steps:
+        if (step.exception, step.id) not in around:
+            told.setdefault((step.exception, step.attempt), step)
+    return follower.phases(), list(told.values())
 
 
 # A long trace comes in many pages, and changes no more.
@@ -269,8 +292,14 @@ def _exceptions(failed: Sequence[Step]) -> None:
         for s in failed
     ]
     if tried:
-        st.caption("Steps that failed or were tried again")
-        st.dataframe(tried[:100], hide_index=True, key="exceptions")
+        with st.expander("Steps that failed or were tried again, in the engine's words"):
+            st.dataframe(
+                tried[:100],
+                hide_index=True,
+                key="exceptions",
+                column_config={"What happened": st.column_config.TextColumn(width="large")},
+                alt="Steps that failed or were tried again",
+            )
 
 
 def _receipts(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -282,6 +311,11 @@ def _receipts(rows: Sequence[Mapping[str, Any]]) -> None:
         [{name.capitalize(): row.get(name) for name in (*columns, "attempt")} for row in rows],
         hide_index=True,
         key="receipts",
+        column_config={
+            name.capitalize(): st.column_config.NumberColumn(format="localized")
+            for name in columns
+            if name not in {"shard", "state"}
+        },
         alt="Receipt of each shard",
     )
 

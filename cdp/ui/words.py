@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import (
     format_compact_decimal,
     format_currency,
@@ -98,8 +98,13 @@ def percent(share: float | None, digits: int = 1) -> str:
     """Return a share of 1 as a percentage."""
     if share is None:
         return NOTHING
-    pattern = "#,##0" + ("." + "0" * digits if digits else "") + "%"
-    return str(format_percent(share, format=pattern, locale=locale()))
+    return str(format_percent(share, format=_percent_pattern(locale(), digits), locale=locale()))
+
+
+@lru_cache(maxsize=256)
+def _percent_pattern(of: Locale, digits: int) -> str:
+    amount = "#,##0" + ("." + "0" * digits if digits else "")
+    return str(of.percent_formats[None].pattern.replace("#,##0", amount))
 
 
 def share(part: float, of: float) -> float | None:
@@ -109,7 +114,11 @@ def share(part: float, of: float) -> float | None:
 
 def change(now: float, before: float) -> str | None:
     """Return the change as a signed percentage, None from nothing."""
-    return None if not before else f"{(now - before) / before:+.1%}"
+    if not before:
+        return None
+    rise = (now - before) / before
+    # A plain minus: Streamlit tells a fall by it, and some locales have another.
+    return ("-" if rise < 0 else "+") + percent(abs(rise))
 
 
 def cut(text: str, most: int) -> str:
@@ -118,13 +127,15 @@ def cut(text: str, most: int) -> str:
 
 
 def moment(value: str | datetime | None, *, seconds: bool = False) -> str:
-    """Return a time in the viewer's zone: 31 Oct 2026, 14:05."""
+    """Return a time in the viewer's zone, which it names: 31 Oct 2026, 14:05 CET."""
     at = _datetime(value)
     if at is None:
         return NOTHING
-    day = format_date(at.astimezone(zone()).date(), "medium", locale=locale())
-    clock = "HH:mm:ss" if seconds else "HH:mm"
-    return f"{day}, {format_datetime(at, clock, tzinfo=zone(), locale=locale())}"
+    here = at.astimezone(zone())
+    day = format_date(here.date(), "medium", locale=locale())
+    clock = format_time(here, "medium" if seconds else "short", tzinfo=zone(), locale=locale())
+    name = here.tzname() or ""  # of zones without one, what it is ahead of UTC: -03
+    return f"{day}, {clock} {name if name.isalpha() else f'UTC{name}'}"
 
 
 def day(value: str | date | datetime | None) -> str:
@@ -143,12 +154,12 @@ def day(value: str | date | datetime | None) -> str:
 
 
 def ago(value: str | datetime | None) -> str:
-    """Return how long ago: 3 hours ago."""
+    """Return how long ago in the viewer's language: 3 hours ago."""
     at = _datetime(value)
     if at is None:
         return "never"
     gone = at - datetime.now(UTC)
-    return str(format_timedelta(gone, add_direction=True, locale=Locale("en")))
+    return str(format_timedelta(gone, add_direction=True, locale=locale()))
 
 
 def duration(seconds: float | None) -> str:

@@ -76,7 +76,7 @@ def go(at: AppTest, name: str, tab: str = "", **query: str) -> AppTest:
 
 def said(at: AppTest) -> str:
     """Return all prose of the page, a line an element."""
-    kinds = (at.title, at.subheader, at.caption, at.markdown, at.info, at.warning, at.error)
+    kinds = (at.title, at.header, at.caption, at.markdown, at.info, at.warning, at.error)
     return "\n".join(str(e.value) for kind in (*kinds, at.success, at.toast) for e in kind)
 
 

@@ -43,6 +43,15 @@ def test_a_row_tells_who_did_what_on_whom_why_and_with_which_outcome(
     ]
 
 
+def test_of_many_files_a_row_tells_the_first_and_how_many_more(
+    deployment: Platform, signed_in: SignedIn
+) -> None:
+    files = {f"events_{number}.ndjson": number * 1000 for number in range(1, 1300)}
+    deployment.governance.loaded(Shell("root"), "ga4", files)
+    row = table(log(signed_in(Role.ADMIN)), "Details")[1]
+    assert row["Details"] == "files: events_1.ndjson 1,000, events_2.ndjson 2,000 and 1,297 more"
+
+
 def test_pages_hold_fifty_rows_and_each_row_once(deployment: Platform, signed_in: SignedIn) -> None:
     for number in range(119):
         deployment.governance.loaded(Shell("root"), "ga4", {f"events_{number}.ndjson": number})

@@ -1,5 +1,6 @@
 """Runs: what each did and how it ended, and who may start and cancel one."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from cdp.deployments.build import Platform
 from cdp.domain.access import Role
 from cdp.executions.port import State
+from cdp.ui.words import plain
 from tests.pages.property import HOSTILE
 from tests.pages.support import go, said, table
 from tests.people import audited, change, tamper
@@ -43,17 +45,36 @@ def test_history_tells_who_what_how_long_and_how_it_ended(
     assert partial["Outcome"] == "1 row not delivered; the next run tries again"
     assert succeeded["Rejected"] == 0
     assert succeeded["Changed"] == succeeded["Written"] > 300
-    assert "is writing the warehouse; wait until it ends" in failed["Outcome"]
-    assert all(row["Duration"].endswith(" s") for row in (failed, partial, succeeded))
+    assert failed["Outcome"].endswith("is writing the warehouse")
+    assert all(row["Duration"].endswith("s") for row in (failed, partial, succeeded))
 
 
 def test_the_newest_run_is_shown_with_its_error_in_words(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:
     at = pipeline(signed_in(Role.MARKETER))
-    assert "is writing the warehouse; wait until it ends" in at.error[0].value
+    (told,) = at.error
+    assert plain("is writing the warehouse; wait until it ends, or see `cdp runs`.") in told.value
     assert "This run exported no shard." in said(at)
     assert runs(refreshed)[0] in said(at)
+
+
+def test_a_failed_run_tells_once_which_step_failed_why_and_what_to_do(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    day = refreshed.settings.home / "raw" / "events_20261024.parquet"
+    day.write_bytes(day.read_bytes()[:3000])
+    run_id = refreshed.executions.start({"full": True}, by="somebody")
+    run = wait(refreshed.executions, run_id)
+    assert (run.state, str(day) in (run.error or "")) == (State.FAILED, True)
+    at = pipeline(signed_in(Role.MARKETER), run=run_id)
+    (told,) = at.error
+    assert told.value.startswith("Failed in step “Plan the days”")
+    assert told.value.endswith(plain("; load its day again."))
+    shown = [*said(at).splitlines(), table(at, "State", "Outcome")[0]["Outcome"]]
+    assert not [line for line in shown if re.search(r"code|workflow|/raw|HttpError", line)]
+    (step,) = table(at, "Step", "What happened")
+    assert step["Step"] == "python.post", "the innermost, where the trace has ten"
 
 
 def test_a_run_by_its_link_tells_its_receipts_and_rejected_rows(

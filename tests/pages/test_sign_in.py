@@ -24,7 +24,7 @@ from tests.waiting import wait
 SignedIn = Callable[[Role], AppTest]
 
 # What the form is made of; nothing of a page is.
-FORM = {"SpecialBlock", "Block", "Space", "Image", "Subheader", "TextInput", "Button", "Info"}
+FORM = {"SpecialBlock", "Block", "Space", "Image", "Title", "TextInput", "Button", "Info"}
 
 
 def drawn(at: AppTest) -> set[str]:
@@ -445,12 +445,16 @@ PROVIDER = {
 }
 
 
+MISSING: Any = object()
+
+
 def vouched(email: str | None = "ada@example.com", **claims: Any) -> AppTest:
     """Return the session of somebody whom the provider signed in."""
     at = AppTest.from_file(str(HOME_PAGE), default_timeout=SECONDS)
     at.secrets["auth"] = PROVIDER
     issued = int(datetime.now(UTC).timestamp())
-    at.user = {"is_logged_in": True, "email": email, "iat": issued, **claims}
+    told = {"email": email, "email_verified": True, "iat": issued, **claims}
+    at.user = {"is_logged_in": True, **{n: v for n, v in told.items() if v is not MISSING}}
     at.run()
     assert not at.exception
     return at
@@ -460,7 +464,7 @@ def vouched(email: str | None = "ada@example.com", **claims: Any) -> AppTest:
 def test_whom_the_provider_vouches_for_comes_in_with_our_role(
     deployment: Platform, email: str
 ) -> None:
-    at = vouched(email, email_verified=True, role="owner", roles=["admin"])
+    at = vouched(email, role="owner", roles=["admin"])
     assert inside(at)
     assert open_page(at, Path("audit_log.py")).title
     assert audited(deployment.documents, "actor", "details") == [("ada", {"how": "provider"})]
@@ -477,6 +481,7 @@ def test_whom_the_provider_vouches_for_comes_in_with_our_role(
         ("ada@example.com", {"email_verified": False}),
         ("ada@example.com", {"email_verified": "true"}),
         ("ada@example.com", {"email_verified": None}),
+        ("ada@example.com", {"email_verified": MISSING}),
     ],
 )
 def test_whom_no_account_knows_is_told_so_and_stays_out(
@@ -506,6 +511,30 @@ def test_the_providers_word_of_before_a_change_opens_nothing(
     end(deployment)
     assert not inside(at.run())
     assert not inside(vouched(iat=int(datetime.now(UTC).timestamp()) - 1))
+
+
+def test_signing_out_ends_the_providers_sign_in_here_too(deployment: Platform) -> None:
+    at = vouched()
+    at.button(key="sign_out").click().run()
+    assert not at.exception
+    assert not at.user["is_logged_in"]
+    for _ in range(2):
+        assert not inside(at)
+        assert errors(at) == []
+        assert "signed out, here and everywhere else" in at.info[0].value
+        assert at.button(key="provider")
+        at.run()
+
+
+def test_the_providers_word_of_before_a_sign_out_elsewhere_asks_to_sign_in_again(
+    deployment: Platform,
+) -> None:
+    vouched().button(key="sign_out").click().run()
+    at = vouched(iat=int(datetime.now(UTC).timestamp()) - 1)
+    assert not inside(at)
+    assert errors(at) == []
+    assert "Your session is over" in at.info[0].value
+    assert at.button(key="provider")
 
 
 def test_a_visitor_is_offered_the_provider_and_the_form() -> None:

@@ -1,7 +1,11 @@
 """Charts show words as they are, in the viewer's locale."""
 
-import pytest
+import tomllib
 
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cdp.deployments.build import HOME_PAGE
 from cdp.ui import charts
 from tests.unit.ui.conftest import Viewer
 
@@ -67,3 +71,74 @@ def test_colours_pass_contrast_against_their_background(palette: charts.Palette)
 
 def test_a_colour_is_thinned() -> None:
     assert charts.soft("#4F5BD5", 0.35) == "rgba(79,91,213,0.35)"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_captions_of_the_theme_can_be_read_on_all_that_they_stand_on(theme: str) -> None:
+    told = tomllib.loads((HOME_PAGE.parent / ".streamlit" / "config.toml").read_text("utf-8"))
+    look = told["theme"][theme]
+    palette = {"light": charts.LIGHT, "dark": charts.DARK}[theme]
+    assert (look["textColor"], look["backgroundColor"]) == (palette.text, palette.back)
+    for part in (look, look["sidebar"]):
+        for back in (part["backgroundColor"], part["secondaryBackgroundColor"]):
+            # Streamlit writes captions in six tenths of the text's colour.
+            assert contrast(faded(look["textColor"], back, 0.6), back) >= 4.5
+    assert contrast(look["primaryColor"], look["backgroundColor"]) >= 4.5
+
+
+def faded(color: str, back: str, opacity: float) -> str:
+    pairs = [(int(color[i : i + 2], 16), int(back[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(c * opacity + b * (1 - opacity)):02x}" for c, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "palette"), [("wordmark", charts.LIGHT), ("wordmark-dark", charts.DARK)]
+)
+def test_the_wordmark_is_drawn_in_outlines_that_need_no_font(
+    name: str, palette: charts.Palette
+) -> None:
+    mark = (HOME_PAGE.parent / "static" / f"{name}.svg").read_text("utf-8")
+    assert "<text" not in mark
+    assert f'<path fill="{palette.text}"' in mark
+
+
+# --- nothing to draw ------------------------------------------------------------------------------
+
+
+def bars(*values: float | None, **more: object) -> dict[str, object]:
+    return {"type": "bar", "y": list(values), **more}
+
+
+@pytest.mark.parametrize(
+    ("data", "flat"),
+    [
+        ([], True),
+        ([bars()], True),
+        ([bars(0, None), bars(0)], True),
+        ([bars(0), bars(0, 1)], False),
+        ([{"type": "bar", "orientation": "h", "x": [0], "y": ["a"]}], True),
+        ([{"type": "bar", "orientation": "h", "x": [2], "y": ["a"]}], False),
+        ([bars(0), {"type": "scatter", "mode": "text", "y": [1], "text": ["-"]}], True),
+        ([{"type": "scatter", "mode": "lines", "y": [0, 0]}], True),
+        ([{"type": "scatter", "mode": "markers", "x": [0], "y": [0]}], False),
+    ],
+)
+def test_a_chart_without_a_value_is_told_from_one_of_places(
+    data: list[dict[str, object]], flat: bool
+) -> None:
+    assert charts._flat(data) is flat
+
+
+def test_what_has_nothing_to_draw_says_so() -> None:
+    def page() -> None:
+        from cdp.ui import charts
+
+        charts.spark([0, 0], "bar", key="spark", alt="Revenue, day by day")
+        charts.ranked([], [], "ranked", "Sources")
+        charts.show([{"type": "bar", "y": [0]}], height=90, alt="Revenue", key="bars")
+
+    at = AppTest.from_function(page).run()
+    assert not at.exception
+    assert not at.get("plotly_chart")
+    nothing = "Nothing happened in these days."
+    assert [told.value for told in at.caption] == [nothing, "There are none yet.", nothing]

@@ -90,8 +90,8 @@ def test_lines_become_one() -> None:
     ("locale", "count", "rest", "share"),
     [
         ("en-US", "1,234,567", "1,234.5", "12.3%"),
-        ("de-DE", "1.234.567", "1.234,5", "12,3%"),
-        ("fr-FR", f"1{NARROW}234{NARROW}567", f"1{NARROW}234,5", "12,3%"),
+        ("de-DE", "1.234.567", "1.234,5", f"12,3{NB}%"),
+        ("fr-FR", f"1{NARROW}234{NARROW}567", f"1{NARROW}234,5", f"12,3{NB}%"),
         ("ja-JP", "1,234,567", "1,234.5", "12.3%"),
     ],
 )
@@ -130,10 +130,12 @@ def test_money_has_the_currency_where_the_locale_puts_it(
 @pytest.mark.parametrize(
     ("locale", "zone", "day", "moment"),
     [
-        ("en-US", "UTC", "Oct 31, 2026", "Oct 31, 2026, 23:05"),
-        ("de-DE", "Europe/Berlin", "01.11.2026", "01.11.2026, 00:05"),
-        ("fr-FR", "America/Toronto", "31 oct. 2026", "31 oct. 2026, 19:05"),
-        ("ja-JP", "Asia/Tokyo", "2026/11/01", "2026/11/01, 08:05"),
+        ("en-US", "UTC", "Oct 31, 2026", f"Oct 31, 2026, 11:05{NARROW}PM UTC"),
+        ("en-GB", "Europe/London", "31 Oct 2026", "31 Oct 2026, 23:05 GMT"),
+        ("de-DE", "Europe/Berlin", "01.11.2026", "01.11.2026, 00:05 CET"),
+        ("fr-FR", "America/Toronto", "31 oct. 2026", "31 oct. 2026, 19:05 EDT"),
+        ("ja-JP", "Asia/Tokyo", "2026/11/01", "2026/11/01, 8:05 JST"),
+        ("en-GB", "America/Sao_Paulo", "31 Oct 2026", "31 Oct 2026, 20:05 UTC-03"),
     ],
 )
 def test_times_are_told_in_the_viewers_zone_and_days_are_not_shifted(
@@ -144,7 +146,7 @@ def test_times_are_told_in_the_viewers_zone_and_days_are_not_shifted(
     assert (words.day(text), words.moment(text)) == (day, moment)
     assert words.moment(datetime(2026, 10, 31, 23, 5)) == moment  # noqa: DTZ001 - UTC, as stored
     assert words.day("2026-10-31") == words.day(date(2026, 10, 31))
-    assert words.moment(text, seconds=True) == f"{moment}:00"
+    assert words.moment(text, seconds=True) == moment.replace(":05", ":05:00")
 
 
 @pytest.mark.parametrize("locale", [None, "", "xx-YY", "en-US-posix-x", "../x", "klingon", "_"])
@@ -154,7 +156,7 @@ def test_a_locale_or_zone_that_nobody_knows_is_english_and_utc(
 ) -> None:
     viewer(locale, zone)
     assert words.number(1234.5, 1) == "1,234.5"
-    assert words.moment("2026-10-31T23:05:00Z") == "Oct 31, 2026, 23:05"
+    assert words.moment("2026-10-31T23:05:00Z") == f"Oct 31, 2026, 11:05{NARROW}PM UTC"
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "2026-13-45T00:00:00Z"])
@@ -195,3 +197,20 @@ def test_small_words(viewer: Viewer) -> None:
     assert (words.cut("abc", 3), words.cut("abcd", 3)) == ("abc", "ab…")
     assert words.percent(None) == words.number(None) == words.NOTHING
     assert words.ago(datetime.now(UTC) - timedelta(hours=3)) == "3 hours ago"
+
+
+@pytest.mark.parametrize(
+    ("locale", "up", "down", "ago"),
+    [
+        ("en-US", "+50.0%", "-50.0%", "3 hours ago"),
+        ("de-DE", f"+50,0{NB}%", f"-50,0{NB}%", "vor 3 Stunden"),
+        # Its minus is another sign, by which Streamlit would not know a fall.
+        ("sv-SE", f"+50,0{NB}%", f"-50,0{NB}%", "för 3 timmar sedan"),
+    ],
+)
+def test_changes_and_times_ago_follow_the_viewers_locale(
+    viewer: Viewer, locale: str, up: str, down: str, ago: str
+) -> None:
+    viewer(locale)
+    assert (words.change(3, 2), words.change(1, 2)) == (up, down)
+    assert words.ago(datetime.now(UTC) - timedelta(hours=3)) == ago
