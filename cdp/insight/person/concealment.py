@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from cdp.domain.access import mask
+from cdp.domain.access import shown, sight
 from cdp.domain.identifiers import spellings
 from cdp.domain.payload import FieldType, cast, field_type, owns
 from cdp.insight.person.document import Identifier, Person
@@ -18,7 +18,12 @@ _EMAIL: Final = re.compile(
 )
 
 
-def raw(person: Person, masked: Collection[str], known: Collection[Identifier] = ()) -> Json:
+def raw(
+    person: Person,
+    masked: Collection[str],
+    known: Collection[Identifier] = (),
+    withheld: Collection[str] = (),
+) -> Json:
     """Return the document, identifiers of the types in *masked* masked wherever they stand.
 
     That is at their own fields; and in others' fields, in longer text and in the names of fields,
@@ -26,24 +31,33 @@ def raw(person: Person, masked: Collection[str], known: Collection[Identifier] =
 
     Args:
         known: identifiers that are the person's although consent withholds them from the document.
+        withheld: types in *masked* that consent withholds: of them nothing is left.
     """
-    return _Mask(person, masked, known).map(person.body, "", owned=True)
+    return _Mask(person, masked, known, withheld).map(person.body, "", owned=True)
 
 
 def concealer(
-    person: Person, masked: Collection[str], known: Collection[Identifier] = ()
+    person: Person,
+    masked: Collection[str],
+    known: Collection[Identifier] = (),
+    withheld: Collection[str] = (),
 ) -> Callable[[str], str]:
     """Return what masks text beside the document as `raw` does in it: a page's address, a title."""
-    return _Mask(person, masked, known).text
+    return _Mask(person, masked, known, withheld).text
 
 
 class _Mask:
     """Masks one person's identifiers, wherever they stand."""
 
     def __init__(
-        self, person: Person, masked: Collection[str], known: Collection[Identifier]
+        self,
+        person: Person,
+        masked: Collection[str],
+        known: Collection[Identifier],
+        withheld: Collection[str],
     ) -> None:
         self._masked = frozenset(masked)
+        self._withheld = frozenset(withheld)
         held = [
             (name, value)
             for path, name in TYPE_AT.items()
@@ -57,6 +71,9 @@ class _Mask:
             for spelling in (value, value.removeprefix("+") if name == "phone" else value)
             if spelling
         }
+
+    def _hidden(self, name: str, value: str) -> str:
+        return shown(name, value, sight(permitted=name not in self._withheld, masked=True))
 
     def map(self, body: Mapping[str, Any], above: str, *, owned: bool) -> Json:
         """Return *body*, the map at path *above*; `owned`: the platform keeps fields there."""
@@ -73,7 +90,7 @@ class _Mask:
     def _value(self, value: Any, path: str, *, owned: bool) -> Any:
         name = TYPE_AT.get(path) if owned else None
         if name in self._masked:
-            return _each(value, lambda leaf: mask(str(name), str(leaf)))
+            return _each(value, lambda leaf: self._hidden(str(name), str(leaf)))
         match value:
             case dict():
                 return self.map(value, path, owned=owned)
@@ -82,24 +99,26 @@ class _Mask:
             case str() if not (owned and _is_time(path, value)):
                 return self.text(value)
             case int() | float() if not owned and str(value) in self._types:
-                return mask(self._types[str(value)], str(value))
+                return self._hidden(self._types[str(value)], str(value))
         return value
 
     def text(self, text: str) -> str:
         """Return *text* with what it tells of masked identifiers masked."""
         for spelling in spellings(text):
             if spelling.lower() in self._types:
-                return mask(self._types[spelling.lower()], text.strip())
+                return self._hidden(self._types[spelling.lower()], text.strip())
         folded = text.lower()
         if held := [value for value in self._types if value in folded]:
             values = "|".join(_whole(value) for value in sorted(held, key=len, reverse=True))
             text = re.sub(values, self._known, text, flags=re.IGNORECASE)
         if "email" in self._masked:
-            text = _EMAIL.sub(lambda found: mask("email", found[0].replace("%40", "@")), text)
+            text = _EMAIL.sub(
+                lambda found: self._hidden("email", found[0].replace("%40", "@")), text
+            )
         return text
 
     def _known(self, found: re.Match[str]) -> str:
-        return mask(self._types.get(found[0].lower(), ""), found[0])
+        return self._hidden(self._types.get(found[0].lower(), ""), found[0])
 
 
 def _is_time(path: str, value: str) -> bool:

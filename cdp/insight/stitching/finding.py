@@ -8,7 +8,7 @@ from typing import Any, Final
 from cdp.domain.identifiers import spellings
 from cdp.domain.policy import Policy
 from cdp.insight.ask import ask
-from cdp.insight.stitching.parts import Identifier, State, hub_of, shown, utc
+from cdp.insight.stitching.parts import Identifier, State, ground_of, hub_of, shown, utc
 from cdp.warehouse.port import Warehouse
 
 
@@ -74,6 +74,7 @@ def _identifier(row: Mapping[str, Any]) -> Identifier:
         profile_id=row["profile_id"],
         kept_out=tuple(row["kept_out"] or ()),
         hub=hub_of(row["joins"], row["joined"], row["most"]),
+        ground=ground_of(row["granted"]),
         first_seen=row["first_seen"] and utc(row["first_seen"]),
         last_seen=row["last_seen"] and utc(row["last_seen"]),
     )

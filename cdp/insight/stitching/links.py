@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cdp.domain.errors import CdpError
 from cdp.insight.ask import ask
-from cdp.insight.stitching.parts import End, Hub, KeptOut, hub_of, shown, utc
+from cdp.insight.stitching.parts import End, Hub, KeptOut, ground_of, hub_of, shown, utc
 from cdp.warehouse.port import Warehouse
 
 HUB: Final = "hub"
@@ -114,7 +114,9 @@ def joins_too_many(type: str, hub: Hub) -> str:
 def _end(row: Mapping[str, Any], side: str) -> End:
     kind = row[f"{side}_type"]
     hub = hub_of(row[f"{side}_joins"], row[f"{side}_joined"], row[f"{side}_most"])
-    return End(row[f"{side}_id"], kind, **shown(kind, row[f"{side}_value"]), hub=hub)
+    ground = ground_of(row[f"{side}_granted"], (row["source"], row["consent"]))
+    value = shown(kind, row[f"{side}_value"])
+    return End(row[f"{side}_id"], kind, **value, ground=ground, hub=hub)
 
 
 def _count(number: int, one: str, many: str) -> str:

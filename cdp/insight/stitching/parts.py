@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from cdp.domain.access import Ground
+
 
 class State(StrEnum):
     """Where an identifier stands."""
@@ -34,6 +36,7 @@ class End:
     type: str
     value: str
     stream: str | None
+    ground: Ground
     hub: Hub | None = None
 
 
@@ -45,6 +48,7 @@ class Node:
     type: str
     value: str
     stream: str | None
+    ground: Ground
     first_seen: datetime
     last_seen: datetime
 
@@ -67,6 +71,11 @@ class Edge:
     a: str
     b: str
     evidence: tuple[Evidence, ...]
+
+    @property
+    def seen(self) -> int:
+        """How often the pair was seen, by all sources."""
+        return sum(one.seen for one in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,7 @@ class Identifier:
     profile_id: str | None
     kept_out: tuple[str, ...]
     hub: Hub | None
+    ground: Ground
     first_seen: datetime | None
     last_seen: datetime | None
 
@@ -121,6 +131,7 @@ def node_from(row: Mapping[str, Any]) -> Node:
         row["identifier_id"],
         row["type"],
         **shown(row["type"], row["value"]),
+        ground=ground_of(row["granted"]),
         first_seen=utc(row["first_seen"]),
         last_seen=utc(row["last_seen"]),
     )
@@ -132,6 +143,18 @@ def shown(type: str | None, value: str) -> dict[str, Any]:
     if type != "client_id" or len(parts) < 3:
         return {"value": value, "stream": None}
     return {"value": parts[2], "stream": parts[1]}
+
+
+def ground_of(granted: str | None, link: tuple[str, str] | None = None) -> Ground:
+    """Return what is known of the consent behind an identifier.
+
+    Args:
+        granted: `permit.granted` of its profile, '|analytics||ads|'; None where it is in none.
+        link: see `Ground`.
+    """
+    if granted is None:
+        return Ground(None, link)
+    return Ground(frozenset(name for name in granted.split("|") if name), link)
 
 
 def hub_of(joins: str | None, joined: int | None, most: int | None) -> Hub | None:

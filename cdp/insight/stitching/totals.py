@@ -9,7 +9,7 @@ from cdp.domain.payload import timestamp
 from cdp.domain.policy import Policy
 from cdp.insight.ask import ask
 from cdp.insight.stitching.links import why
-from cdp.insight.stitching.parts import shown, utc
+from cdp.insight.stitching.parts import ground_of, shown, utc
 from cdp.warehouse.port import Warehouse
 
 _LARGEST: Final = 50
@@ -96,10 +96,17 @@ def hubs(warehouse: Warehouse, most: int = _HUBS) -> list[dict[str, Any]]:
     """Return the hubs that join most values, the worst first.
 
     Each is a map of `identifier_id`, `type`, `value`, `stream`, `joins` (a type), `joined` (how
-    many) and `most` (how many the policy allows).
+    many), `most` (how many the policy allows) and `ground` (see there).
     """
     rows = ask(warehouse, "stitching_hubs", limit=most)
-    return [row | shown(row["type"], row["value"]) for row in rows]
+    return [
+        {
+            **{name: value for name, value in row.items() if name != "granted"},
+            **shown(row["type"], row["value"]),
+            "ground": ground_of(row["granted"]),
+        }
+        for row in rows
+    ]
 
 
 def changes(

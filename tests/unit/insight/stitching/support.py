@@ -45,3 +45,13 @@ def joined(warehouse: Warehouse, rules: Policy, a: str, b: str) -> stitching.Joi
 
 def codes(result: stitching.Joined) -> list[str]:
     return [reason.code for reason in result.reasons]
+
+
+def permits(warehouse: Warehouse) -> dict[str, str]:
+    """Return what the profile of each identifier permits, by the identifier's id."""
+    rows = warehouse.query(
+        "select cast(n.identifier_id as string), p.granted from identity as n "
+        "join permit as p on p.profile_id = n.profile_id where n.present",
+        {},
+    ).rows()
+    return dict(rows)

@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cdp.domain.access import Ground
 from cdp.insight import stitching
 from cdp.insight.ask import ask
 from cdp.insight.stitching import clusters
-from tests.unit.insight.stitching.support import LEAVES, MARKUP, fill, one
+from cdp.insight.stitching.parts import ground_of
+from tests.unit.insight.stitching.support import LEAVES, MARKUP, fill, one, permits
 
 
 def test_a_cluster_has_its_identifiers_and_what_speaks_for_each_edge(small, rules):
@@ -102,3 +104,22 @@ def test_values_that_look_like_markup_come_back_as_they_are(small, rules):
     found = stitching.cluster(small, one(small, rules, MARKUP).profile_id)
     assert {node.value for node in found.nodes} == {MARKUP, f"{MARKUP}user"}
     assert len(found.edges) == 1
+
+
+def test_nodes_and_links_kept_out_tell_what_their_profiles_permit(warehouse, platform):
+    known = permits(warehouse)
+    analytics = frozenset({"analytics"})
+    some = warehouse.query(
+        "select distinct n.profile_id from identity as n join permit as p "
+        "on p.profile_id = n.profile_id where n.present and p.granted = '|analytics|' "
+        "order by n.profile_id limit 20",
+        {},
+    )["profile_id"]
+    assert len(some) > 3
+    for profile_id in some:
+        found = stitching.cluster(warehouse, profile_id)
+        assert {node.ground for node in found.nodes} == {Ground(analytics)}
+        for kept in found.kept_out:
+            link = (kept.source, kept.consent)
+            assert kept.a.ground == Ground(analytics, link)
+            assert kept.b.ground == ground_of(known.get(kept.b.identifier_id), link)

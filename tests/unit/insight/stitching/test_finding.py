@@ -2,9 +2,11 @@
 
 import pytest
 
+from cdp.domain.access import Ground
 from cdp.insight import stitching
 from cdp.insight.stitching import State
-from tests.unit.insight.stitching.support import MARKUP, one
+from cdp.insight.stitching.parts import ground_of
+from tests.unit.insight.stitching.support import MARKUP, one, permits
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,13 @@ def test_one_text_may_be_several_identifiers(small, rules):
         ("client_id", "same", "1"),
         ("client_id", "same", "2"),
     }
+
+
+def test_what_is_found_tells_what_its_profile_permits(small, rules):
+    known = permits(small)
+    for typed in ("ada", "shared.1", "Star@Example.com"):
+        found = one(small, rules, typed)
+        assert found.ground == ground_of(known[found.identifier_id])
+        assert found.ground.granted
+    for typed in ("kim", "stranger"):
+        assert one(small, rules, typed).ground == Ground(None)

@@ -4,8 +4,11 @@ from itertools import pairwise
 
 import pytest
 
+from cdp.domain.access import Ground
 from cdp.domain.errors import CdpError
 from cdp.insight import stitching
+from cdp.insight.stitching.parts import ground_of
+from tests.unit.insight.stitching.support import permits
 
 
 def test_links_kept_out_have_reasons_in_words(small):
@@ -67,3 +70,27 @@ def test_rows_of_one_instant_are_parted_by_their_place(small):
 def test_a_made_up_place_is_refused(small, after):
     with pytest.raises(CdpError, match="first page"):
         stitching.kept_out(small, after=after)
+
+
+# --- the consent behind an end --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", [None, "consent denied", "hub"])
+def test_each_end_tells_what_its_profile_permits_and_the_links_own_consent(warehouse, reason):
+    known = permits(warehouse)
+    found, after = [], None
+    while True:
+        page = stitching.kept_out(warehouse, reason, after, limit=200)
+        found, after = [*found, *page.links], page.after
+        if after is None:
+            break
+    for kept in found:
+        for end in (kept.a, kept.b):
+            granted = known.get(end.identifier_id)
+            assert end.ground == ground_of(granted, (kept.source, kept.consent))
+    assert len(found) > 10
+
+
+def test_an_end_in_no_profile_has_the_links_consent_alone(small):
+    (unknown,) = stitching.kept_out(small, "consent unknown").links
+    assert {unknown.a.ground, unknown.b.ground} == {Ground(None, ("ga4", "unknown"))}

@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import closing
 from datetime import UTC
 
+from cdp.domain.access import Ground
 from cdp.insight import stitching
 from cdp.insight.ask import ask
 from cdp.insight.stitching import totals
@@ -81,7 +82,8 @@ def test_the_report_names_a_hub_by_its_id_alone(small, rules):
         ],
     }
     (hub,) = stitching.hubs(small)
-    assert hub == found["worst"][0] | {"value": "shared.1", "stream": "1"}
+    ground = Ground(frozenset({"analytics", "ads"}))
+    assert hub == found["worst"][0] | {"value": "shared.1", "stream": "1", "ground": ground}
 
 
 def test_the_report_holds_no_value_of_an_identifier_and_stays_small(warehouse, platform):
@@ -153,9 +155,13 @@ def test_a_hub_has_its_value_on_whichever_side_of_its_links_it_is(bare):
         {"a_id": 1, "a_value": "u1", "b_id": 3, "b_value": "b@example.com"},
         {"a_id": 2, "a_value": "a@example.com", "b_id": 4, "b_value": "u4"},
     ])  # fmt: skip
+    fill(bare, "identity", [{"identifier_id": 3, "profile_id": "p_b", "present": True}])
+    fill(bare, "permit", [{"profile_id": "p_b", "granted": "|analytics||marketing|"}])
     found = [(hub["identifier_id"], hub["value"], hub["joined"]) for hub in stitching.hubs(bare)]
     assert found == [("3", "b@example.com", 3), ("2", "a@example.com", 2)]
     assert len(stitching.hubs(bare, 1)) == 1
+    grounds = [hub["ground"] for hub in stitching.hubs(bare)]
+    assert grounds == [Ground(frozenset({"analytics", "marketing"})), Ground(None)]
 
 
 def test_a_report_of_nothing_is_one_of_zeros(tmp_path):
