@@ -111,15 +111,15 @@ def test_several_profiles_with_an_identifier_are_offered(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:
     documents = refreshed.documents
-    for name in ("crm-a", "crm-b"):
-        body = {"identifiers": {"email": ["both@example.com"]}}
-        documents.commit([Put(PROFILES, name, body)])
+    body = {"identifiers": {"email": ["both@example.com"]}}
+    granted = {**body, "consent": {"marketing": {"state": "granted"}}}
+    documents.commit([Put(PROFILES, "crm-a", granted), Put(PROFILES, "crm-b", body)])
     for role, shown in ((Role.ADMIN, "both@example.com"), (Role.MARKETER, "b•••@e•••.com")):
         at = search(explorer(signed_in(role)), "Both@Example.com")
         assert "2 profiles with this identifier" in said(at)
         assert links(at) == [
-            (words.plain(f"{shown} {name}"), "customers", f"profile={name}")
-            for name in ("crm-a", "crm-b")
+            (words.plain(f"{name} {id}"), "customers", f"profile={id}")
+            for name, id in ((shown, "crm-a"), (HIDDEN, "crm-b"))
         ]
         assert query(at) == {}
 
