@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from cdp.domain.access import Ground
 from cdp.domain.payload import FIELDS, FieldType, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight.ask import ask
+from cdp.insight.stitching.parts import ground_of
 from cdp.profiles.port import PROFILES, DocumentStore, Where
 from cdp.warehouse.port import Warehouse
 
@@ -109,6 +111,31 @@ def _states_of(purpose: str, rows: Sequence[Row], clusters: int, silence: str) -
     }
 
 
+def shares(states: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return *states* of a report, each with all `people` that were seen and its `shares` of them.
+
+    Returns:
+        `shares`: of 1, by `granted`, `denied`, `unknown` and `permitted`; None where nobody was
+        seen.
+    """
+    rows = []
+    for told in states:
+        people = sum(told[state] for state in STATES)
+        shares = {name: told[name] / people if people else None for name in (*STATES, "permitted")}
+        rows.append({**told, "people": people, "shares": shares})
+    return rows
+
+
+def conflicting(report: Mapping[str, Any]) -> int:
+    """Return how many disagreements there are: pairs of profile and purpose."""
+    return sum(row["profiles"] for row in report["conflicts"])
+
+
+def findings(rows: Sequence[Row]) -> int:
+    """Return how much `reachable` found: pairs of profile and field."""
+    return sum(row["count"] for row in rows)
+
+
 def _changes(warehouse: Warehouse, purposes: Sequence[str], today: date) -> dict[str, Any]:
     """Return what was said, and what came of it, on each of the last 400 days.
 
@@ -166,6 +193,7 @@ class Said:
 
     type: str
     value: str
+    ground: Ground
     state: str
     source: str
     at: datetime
@@ -232,7 +260,14 @@ def disagreements(
             since=_utc(said[0]["since"]),
             explicit=said[0]["source"] in explicit,
             said=[
-                Said(row["type"], row["value"], row["told"], row["told_by"], _utc(row["told_at"]))
+                Said(
+                    type=row["type"],
+                    value=row["value"],
+                    ground=ground_of(row["granted"]),
+                    state=row["told"],
+                    source=row["told_by"],
+                    at=_utc(row["told_at"]),
+                )
                 for row in said
             ],
         )

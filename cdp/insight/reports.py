@@ -26,7 +26,7 @@ def write(
         stamp: what each says of the run it was made by.
     """
     made = {
-        "overview": overview.report(warehouse, policy, today=today),
+        "overview": overview.report(warehouse, documents, policy, today=today),
         "stitching": stitching.report(warehouse, policy),
         "consent": consent.report(warehouse, documents, policy, today=today),
     }

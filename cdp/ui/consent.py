@@ -19,12 +19,11 @@ PROFILE: Final = "pages/customer_explorer.py"
 
 def numbers(report: Report) -> None:
     """Draw the share of people who permit each purpose, and what must be 0."""
-    conflicts = sum(row["profiles"] for row in report["conflicts"])
-    unpermitted = sum(row["count"] for row in report["reachable"])
+    conflicts = consent.conflicting(report)
+    unpermitted = consent.findings(report["reachable"])
     with st.grid(len(report["states"]) + 2, min_column_width=155, gap="small"):
-        for told in report["states"]:
-            everybody = told["granted"] + told["denied"] + told["unknown"]
-            share = words.share(told["permitted"], everybody)
+        for told in consent.shares(report["states"]):
+            share = told["shares"]["permitted"]
             kpi(
                 f"Permit {words.plain(told['purpose'])}",
                 words.percent(share),
@@ -206,7 +205,8 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
 
 def _side(said: Sequence[consent.Said], state: str, show: Show) -> str:
     return "; ".join(
-        f"{NAMES[one.type]} {show(one.type, one.value)}, {one.source}, {words.day(one.at)}"
+        f"{NAMES[one.type]} {show(one.type, one.value, one.ground)}, "
+        f"{one.source}, {words.day(one.at)}"
         for one in said
         if one.state == state
     )
@@ -278,7 +278,7 @@ def reachable(report: Report, documents: DocumentStore, policy: Policy) -> None:
         if st.button("Check now, every document", key="check", icon=":material/fact_check:"):
             with st.spinner("Reading the document store"):
                 rows = consent.reachable(documents, policy)
-        found = sum(row["count"] for row in rows)
+        found = consent.findings(rows)
         if found:
             st.error(
                 f"{words.count(found, 'finding')}: start a full refresh, which writes every "
@@ -322,7 +322,7 @@ def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool)
             st.caption("Nobody has this identifier, or consent does not permit to keep it.")
         for profile_id in found[:5]:
             someone = person.person(documents, policy, profile_id)
-            show = masks.shower(masks.masked(is_admin, someone))
+            show = masks.shower(masks.masked(is_admin, someone), masks.withheld(someone))
             st.page_link(
                 PROFILE,
                 label=words.plain(profile_id),

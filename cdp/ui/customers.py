@@ -152,9 +152,12 @@ def _found(show: Show) -> bool:
     for profile_id in ids:
         found = person.person(platform.documents, platform.policy, profile_id)
         name = found.identifiers[0] if found.identifiers else None
+        ground = masks.ground({told.purpose: told.state for told in found.consent})
         st.page_link(
             "pages/customer_explorer.py",
-            label=words.plain(f"{show(name.type, name.value) if name else ''} {profile_id}"),
+            label=words.plain(
+                f"{show(name.type, name.value, ground) if name else ''} {profile_id}"
+            ),
             icon=":material/person:",
             query_params={"profile": profile_id},
         )
@@ -366,7 +369,7 @@ def _table(listing: Listing, order: Order, show: Show) -> None:
 def _name(row: customers.Row, show: Show) -> str:
     for kind in NAMES:
         if values := row.identifiers.get(kind):
-            return masks.name(kind, values[0], show)
+            return masks.name(kind, values[0], show, masks.ground(row.consent))
     return "no identifier"
 
 

@@ -81,12 +81,14 @@ def kpi(
     note: str = "",
     chart: Sequence[float] = (),
     chart_type: Literal["bar", "area"] = "area",
+    no_chart: str = "",
     share: float | None = None,
     link: tuple[str, str, dict[str, str]] | None = None,
 ) -> None:
     """Draw a figure with what it counts, how it went, and the way to what explains it.
 
     Args:
+        no_chart: why there is no chart, where one is missing.
         share: of 1, drawn as a bar.
         link: a page, its words, and its query.
     """
@@ -102,6 +104,8 @@ def kpi(
             st.caption(note)
         if chart:
             charts.spark(chart, chart_type, key=f"spark_{label}", alt=f"{label}, day by day")
+        elif no_chart:
+            st.caption(no_chart)
         if share is not None:
             st.progress(share)
         if link:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import networkx as nx
 import streamlit as st
 
-from cdp.insight.stitching import Cluster, Edge, KeptOut
+from cdp.insight.stitching import Cluster, Edge, End, KeptOut, Node
 from cdp.ui import charts, words
 from cdp.ui.masks import NAMES, Show
 
@@ -35,7 +35,7 @@ def draw(cluster: Cluster, show: Show, key: str, height: int = 340) -> None:
         nodes = [node for node in cluster.nodes if node.type == kind]
         if not nodes:
             continue
-        labels = [charts.label(words.cut(show(node.type, node.value), 28)) for node in nodes]
+        labels = [charts.label(words.cut(_shown(node, show), 28)) for node in nodes]
         traces.append(
             {
                 "type": "scatter",
@@ -132,7 +132,7 @@ def _edges(
     edges: Sequence[Edge], spots: Mapping[str, Spot], colors: charts.Palette
 ) -> list[dict[str, Any]]:
     """Return the edges, thicker where they were seen often, with what tells of them midway."""
-    often = [edge for edge in edges if sum(e.seen for e in edge.evidence) >= 5]
+    often = [edge for edge in edges if edge.seen >= 5]
     seldom = [edge for edge in edges if edge not in often]
     middle = {
         "type": "scatter",
@@ -174,7 +174,7 @@ def _kept_out(
             "name": "kept out",
             "x": [spots[one][0] for one in ends],
             "y": [spots[one][1] for one in ends],
-            "text": [charts.label(words.cut(show(e.type, e.value), 22)) for e, _ in ends.values()],
+            "text": [charts.label(words.cut(_shown(e, show), 22)) for e, _ in ends.values()],
             "textposition": [_beside(spots[one]) for one in ends],
             "textfont": {"size": 11, "color": colors.soft},
             "cliponaxis": False,
@@ -188,6 +188,10 @@ def _kept_out(
             "hovertemplate": "%{customdata[0]} %{text}<br>%{customdata[1]}<extra></extra>",
         }
     ]
+
+
+def _shown(one: Node | End, show: Show) -> str:
+    return show(one.type, one.value, one.ground)
 
 
 def evidence(edge: Edge) -> str:
@@ -204,9 +208,9 @@ def edge_table(cluster: Cluster, show: Show) -> list[dict[str, Any]]:
     nodes = {node.identifier_id: node for node in cluster.nodes}
     return [
         {
-            "Identifier": show(nodes[edge.a].type, nodes[edge.a].value),
+            "Identifier": _shown(nodes[edge.a], show),
             "Type": NAMES[nodes[edge.a].type],
-            "Joined with": show(nodes[edge.b].type, nodes[edge.b].value),
+            "Joined with": _shown(nodes[edge.b], show),
             "Its type": NAMES[nodes[edge.b].type],
             "Source": one.source,
             "Consent": one.consent,
@@ -224,9 +228,9 @@ def kept_out_table(links: Sequence[KeptOut], show: Show) -> list[dict[str, Any]]
     return [
         {
             "Why": link.why,
-            "Identifier": show(link.a.type, link.a.value),
+            "Identifier": _shown(link.a, show),
             "Type": NAMES[link.a.type],
-            "Seen with": show(link.b.type, link.b.value),
+            "Seen with": _shown(link.b, show),
             "Its type": NAMES[link.b.type],
             "Source": link.source,
             "Consent": link.consent,

@@ -1,12 +1,12 @@
 """How much of identifiers the viewer sees."""
 
 import time
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Final, Protocol
 
 import streamlit as st
 
-from cdp.domain.access import mask
+from cdp.domain.access import Ground, permits, shown, sight
 from cdp.insight.person import Person
 from cdp.ui.app import platform
 
@@ -21,14 +21,20 @@ NAMES: Final = {
 REVEALED_SECONDS: Final = 15 * 60
 _REVEALED: Final = "cdp.revealed"
 
-Show = Callable[[str, str], str]
-"""Returns a value of a type as the viewer may see it."""
+
+class Show(Protocol):
+    """Returns a value of a type as the viewer may see it.
+
+    What the warehouse tells of an identifier comes with its ground, which decides before the role.
+    """
+
+    def __call__(self, kind: str, value: str, ground: Ground | None = None, /) -> str: ...
 
 
-def masked(is_admin: bool, found: Person | None = None) -> Collection[str]:
+def masked(is_admin: bool, found: Person | None = None) -> frozenset[str]:
     """Return the types that are masked for the viewer, in a list or of one person.
 
-    Of one, what the person's consent withholds from the document is masked for admins, too: the
+    Of one, what the person's consent withholds from the document is among them for admins, too: the
     warehouse knows it for joining, which is no reason to show it.
     """
     policy = platform().policy
@@ -36,10 +42,13 @@ def masked(is_admin: bool, found: Person | None = None) -> Collection[str]:
     return hidden if found is None else hidden | withheld(found)
 
 
-def masked_on_page(is_admin: bool, found: Person) -> Collection[str]:
-    """Return the types that are masked on a profile's own page, where a reveal counts."""
+def masked_on_page(is_admin: bool, found: Person) -> frozenset[str]:
+    """Return the types that are masked on a profile's own page, where a reveal counts.
+
+    A reveal shows what is masked for the role, never what the person's consent withholds.
+    """
     until = st.session_state.get(_REVEALED, {}).get(found.profile_id, 0.0)
-    return frozenset() if until > time.time() else masked(is_admin, found)
+    return withheld(found) if until > time.time() else masked(is_admin, found)
 
 
 def withheld(found: Person) -> frozenset[str]:
@@ -51,9 +60,20 @@ def withheld(found: Person) -> frozenset[str]:
     )
 
 
-def name(kind: str, value: str, show: Show) -> str:
+def ground(states: Mapping[str, str]) -> Ground:
+    """Return what a document says of consent, by purpose, as the ground of its identifiers."""
+    purposes = platform().policy.purposes
+    told = {purpose: states.get(purpose, "unknown") for purpose in purposes}
+    means = {
+        purpose: purposes[purpose].unknown if state == "unknown" else state
+        for purpose, state in told.items()
+    }
+    return Ground(frozenset(purpose for purpose, state in means.items() if state == "granted"))
+
+
+def name(kind: str, value: str, show: Show, ground: Ground | None = None) -> str:
     """Return what somebody is called by an identifier, so that a masked one still tells a kind."""
-    shown = show(kind, value)
+    shown = show(kind, value, ground)
     if shown == value and kind != "client_id":
         return shown
     return {"user_id": f"Customer {shown}", "client_id": f"Visitor {shown}"}.get(kind, shown)
@@ -65,10 +85,21 @@ def reveal(profile_id: str) -> None:
     revealed[profile_id] = time.time() + REVEALED_SECONDS
 
 
-def shower(types: Collection[str]) -> Show:
-    """Return what shows a value, masked where its type is among *types*."""
+def may_show(kind: str, ground: Ground) -> bool:
+    """Whether consent permits to show an identifier to anybody."""
+    return permits(platform().policy, kind, ground)
 
-    def show(kind: str, value: str) -> str:
-        return mask(kind, value) if kind in types else value
+
+def shower(types: Collection[str], withheld: Collection[str] = ()) -> Show:
+    """Return what shows a value.
+
+    Args:
+        types: those that are masked for the viewer.
+        withheld: those that the consent of the person, whose all values are, withholds.
+    """
+
+    def show(kind: str, value: str, ground: Ground | None = None, /) -> str:
+        permitted = kind not in withheld and (ground is None or may_show(kind, ground))
+        return shown(kind, value, sight(permitted=permitted, masked=kind in types))
 
     return show

@@ -1,12 +1,14 @@
 """The overview's numbers and charts."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
-from itertools import accumulate
+from datetime import date, timedelta
 from typing import Any, Final
 
 import streamlit as st
 
+from cdp.insight import overview
+from cdp.insight.consent import shares
+from cdp.insight.overview import Week
 from cdp.ui import charts, words
 from cdp.ui.frame import card, kpi
 
@@ -19,56 +21,84 @@ PIPELINE: Final = "pages/pipeline_control.py"
 
 def numbers(report: Report) -> None:
     """Draw the row of figures."""
-    days = report["days"]
-    active, revenue = days["active_profiles"], days["revenue"]
+    told = overview.figures(report)
+    until = words.day(told.until) if told.until else ""
+    week = f"{words.count(told.days, 'day')} to {until}"
     with st.grid(4, min_column_width=155, gap="small"):
         kpi(
             "Profiles",
-            words.number(report["profiles"]),
+            words.number(told.profiles),
             "People of whom consent permits to keep something. "
-            f"{words.number(report['clusters'] - report['profiles'])} more are known only to have "
-            "said no, or nothing.",
-            delta=f"+{words.number(sum(days['new_profiles'][-7:]))}",
-            chart=list(accumulate(days["new_profiles"]))[-90:],
-            note="in 7 days",
-            link=(EXPLORER, "Explore", {"order": "id"}),
+            f"{words.number(told.withheld)} more are known only to have said no, or nothing; "
+            f"{words.number(told.emptied)} of them have a document that keeps only their consent, "
+            "which the list of everybody shows, too.",
+            delta=f"+{words.number(told.new.now)}" if told.new else None,
+            **_spark(told.new),
+            note=f"first seen in {week}" if told.new else _NO_DAY,
+            link=(EXPLORER, "Everybody", {"order": "id"}),
         )
         kpi(
             "Stitched profiles",
-            words.percent(words.share(report["stitched"], report["profiles"])),
-            f"{words.number(report['stitched'])} profiles that more than one "
+            words.percent(told.stitched_share),
+            f"{words.number(told.stitched)} profiles that more than one "
             "identifier leads to, as far as consent lets their documents tell.",
-            note=f"{words.number(report['stitched'])} profiles",
-            share=words.share(report["stitched"], report["profiles"]),
-            link=(EXPLORER, "Explore", {"stitched": "yes", "order": "id"}),
+            note=f"{words.number(told.stitched)} profiles",
+            share=told.stitched_share,
+            link=(EXPLORER, "Stitched", {"stitched": "yes", "order": "id"}),
         )
         kpi(
             "Active a day",
-            words.number(sum(active[-7:]) / 7 if len(active) >= 7 else None),
-            "Profiles with a session they permitted to measure; mean of the last seven days.",
-            delta=words.change(sum(active[-7:]), sum(active[-14:-7])),
-            chart=active[-90:],
-            note="on 7 days before",
-            link=(EXPLORER, "Explore", {"seen": "7d"}),
+            words.number(told.active.now if told.active else None),
+            "Profiles seen on a day, the mean of the last days that are complete, seven at most. "
+            "Consent in force permits to tell of them.",
+            **_change(told.active, told.days, week),
+            **_spark(told.active),
+            link=(EXPLORER, "Last seen", {"order": "last_seen"}),
         )
         kpi(
-            "Revenue in 7 days",
-            words.money(sum(revenue[-7:]), 0),
-            "Of purchases that people permitted to measure, each transaction once, in the "
-            "property's currency.",
-            delta=words.change(sum(revenue[-7:]), sum(revenue[-14:-7])),
-            chart=revenue[-90:],
+            f"Revenue in {words.count(told.days, 'day')}" if told.days else "Revenue",
+            words.money(told.revenue.now if told.revenue else None, 0),
+            "Of purchases of profiles whose consent in force permits to tell, each transaction "
+            "once, in the property's currency, on the last days that are complete.",
+            **_change(told.revenue, told.days, week),
+            **_spark(told.revenue),
             chart_type="bar",
-            note="on 7 days before",
-            link=(EXPLORER, "Explore", {"order": "revenue"}),
+            link=(EXPLORER, "By revenue", {"order": "revenue"}),
         )
+
+
+_NO_DAY: Final = "no day is final yet"
+
+
+def _change(week: Week | None, days: int, named: str) -> dict[str, Any]:
+    """Return what a figure is compared with, or why it is not."""
+    if week is None:
+        return {"note": _NO_DAY}
+    if week.before is None:
+        return {"note": f"{named}; too few days before to compare"}
+    if not week.before:
+        return {"note": f"{named}; nothing before to compare"}
+    before = words.count(days, "day")
+    return {
+        "delta": words.change(week.now, week.before),
+        "note": f"{named} vs the {before} before",
+    }
+
+
+def _spark(week: Week | None) -> dict[str, Any]:
+    """Return the line of a figure, or why there is none."""
+    if week is None or len(week.spark) < 2:
+        return {"no_chart": "Too few complete days for a line."}
+    if not any(week.spark):
+        return {"no_chart": "Nothing that consent permits to tell on any of these days."}
+    return {"chart": week.spark}
 
 
 def growth(report: Report, span: int) -> None:
     """Draw new and returning profiles by day."""
-    days = _last(report, span)
+    days = overview.span(report, span)
     colors = charts.palette()
-    hover = charts.spelled(days["day"])
+    hover = _spelled(days)
     bars = [
         {
             "type": "bar",
@@ -93,15 +123,16 @@ def growth(report: Report, span: int) -> None:
         barmode="stack",
         bargap=0.25,
         xaxis=charts.days(days["day"]),
+        shapes=_provisional(days),
         yaxis=charts.quiet(),
     )
 
 
 def engagement(report: Report, span: int) -> None:
     """Draw sessions by day, and how many of them were engaged."""
-    days = _last(report, span)
+    days = overview.span(report, span)
     colors = charts.palette()
-    hover = charts.spelled(days["day"])
+    hover = _spelled(days)
     area = {"type": "scatter", "mode": "lines", "x": days["day"], "customdata": hover}
     traces = [
         area
@@ -128,13 +159,14 @@ def engagement(report: Report, span: int) -> None:
         key="engagement",
         legend=True,
         xaxis=charts.days(days["day"]),
+        shapes=_provisional(days),
         yaxis=charts.quiet() | {"rangemode": "tozero"},
     )
 
 
 def revenue(report: Report, span: int) -> None:
     """Draw revenue by day."""
-    days = _last(report, span)
+    days = overview.span(report, span)
     colors = charts.palette()
     bars = {
         "type": "bar",
@@ -143,14 +175,14 @@ def revenue(report: Report, span: int) -> None:
         "customdata": [
             [day, words.money(revenue), words.count(purchases, "purchase")]
             for day, revenue, purchases in zip(
-                charts.spelled(days["day"]), days["revenue"], days["purchases"], strict=True
+                _spelled(days), days["revenue"], days["purchases"], strict=True
             )
         ],
         "marker": {"color": colors.series[4], "cornerradius": 2},
         "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}, %{customdata[2]}<extra></extra>",
     }
-    total = words.money(sum(days["revenue"]), 0)
-    st.caption(f"{total} from {words.count(sum(days['purchases']), 'purchase')}")
+    total = words.money(days["revenue_total"], 0)
+    st.caption(f"{total} from {words.count(days['purchases_total'], 'purchase')}")
     charts.show(
         [bars],
         height=190,
@@ -158,6 +190,7 @@ def revenue(report: Report, span: int) -> None:
         key="revenue",
         bargap=0.3,
         xaxis=charts.days(days["day"]),
+        shapes=_provisional(days),
         yaxis=charts.quiet(),
     )
 
@@ -183,7 +216,7 @@ def countries(report: Report) -> None:
 def consent(report: Report) -> None:
     """Draw who granted, denied or said nothing, a purpose at a time."""
     colors = charts.palette()
-    told = report["consent"]
+    told = shares(report["consent"])
     shades = (
         ("granted", colors.good),
         ("unknown", charts.soft(colors.soft, 0.35)),
@@ -196,12 +229,7 @@ def consent(report: Report) -> None:
             "name": state,
             "y": [charts.label(row["purpose"]) for row in told],
             "x": [row[state] for row in told],
-            "customdata": [
-                words.percent(
-                    words.share(row[state], row["granted"] + row["denied"] + row["unknown"])
-                )
-                for row in told
-            ],
+            "customdata": [words.percent(row["shares"][state]) for row in told],
             "marker": {"color": color, "cornerradius": 2},
             "hovertemplate": f"%{{y}}: %{{x:,}} {state}, %{{customdata}}<extra></extra>",
             "width": 0.5,
@@ -213,13 +241,8 @@ def consent(report: Report) -> None:
             "type": "scatter",
             "mode": "text",
             "y": [charts.label(row["purpose"]) for row in told],
-            "x": [1.02 * (row["granted"] + row["denied"] + row["unknown"]) for row in told],
-            "text": [
-                words.percent(
-                    words.share(row["permitted"], row["granted"] + row["denied"] + row["unknown"])
-                )
-                for row in told
-            ],
+            "x": [1.02 * row["people"] for row in told],
+            "text": [words.percent(row["shares"]["permitted"]) for row in told],
             "textposition": "middle right",
             "showlegend": False,
             "hoverinfo": "skip",
@@ -227,7 +250,7 @@ def consent(report: Report) -> None:
         }
     )
     st.caption(":green[●] granted   :gray[●] unknown   :orange[●] denied")
-    everybody = max((row["granted"] + row["denied"] + row["unknown"] for row in told), default=1)
+    everybody = max((row["people"] for row in told), default=1)
     charts.show(
         bars,
         height=44 * len(told) + 12,
@@ -292,7 +315,7 @@ def charts_of(report: Report) -> None:
     if known > spans[-1]:
         spans.append(known)
     left, right = st.columns([2, 1])
-    with left, card("Growth", "Profiles with a session on that day."):
+    with left, card("Growth", "Profiles seen on that day. Shaded days are provisional."):
         span = _span(spans, known)
         growth(report, span)
     with right, card("Freshness", "Rows of each of the last 14 days."):
@@ -304,9 +327,9 @@ def charts_of(report: Report) -> None:
     with right, card("Revenue"):
         revenue(report, span)
     left, middle, right = st.columns(3)
-    with left, card("Sources", "Where profiles came from last."):
+    with left, card("Sources", "Where profiles came from last, of those with a visit."):
         sources(report)
-    with middle, card("Countries", "Where profiles were seen last."):
+    with middle, card("Countries", "Where profiles were seen last, of those with a visit."):
         countries(report)
     with right, card("Consent", "Share of all people seen who permit each purpose."):
         consent(report)
@@ -329,8 +352,32 @@ def _span(spans: Sequence[int], known: int) -> int:
     return int(chosen or spans[0])
 
 
-def _last(report: Report, span: int) -> dict[str, list[Any]]:
-    return {name: values[-span:] for name, values in report["days"].items()}
+def _spelled(days: Report) -> list[str]:
+    """Return hover texts of days; a provisional one says so."""
+    return [
+        f"{text}, provisional" if day in days["provisional"] else text
+        for day, text in zip(days["day"], charts.spelled(days["day"]), strict=True)
+    ]
+
+
+def _provisional(days: Report) -> list[dict[str, Any]]:
+    """Return what stands behind the days that Google may still rewrite."""
+    color = charts.soft(charts.palette().warn, 0.16)
+    return [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": f"{date.fromisoformat(day) - timedelta(days=1)}T12:00",
+            "x1": f"{day}T12:00",
+            "y0": 0,
+            "y1": 1,
+            "layer": "below",
+            "line": {"width": 0},
+            "fillcolor": color,
+        }
+        for day in days["provisional"]
+    ]
 
 
 def _source(row: Mapping[str, Any]) -> str:

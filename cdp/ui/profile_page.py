@@ -29,16 +29,18 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     masked = masks.masked_on_page(is_admin, found)
     version = platform.published_version()
     known = parts.known(found, version)
-    show, conceal = masks.shower(masked), person.concealer(found, masked, known)
+    withheld = masks.withheld(found)
+    show = masks.shower(masked, withheld)
+    conceal = person.concealer(found, masked, known, withheld)
     st.page_link("pages/customer_explorer.py", label="All customers", icon=":material/arrow_back:")
     if found.state == "unknown":
         with frame.head("No such profile"):
             pass
         parts.explain_state(found)
         return
-    shown = replace(found, body=person.raw(found, masked, known))
+    shown = replace(found, body=person.raw(found, masked, known, withheld))
     with frame.head(parts.title(found, show), parts.caption(found), parts.badges(found)):
-        _actions(found, shown, act, actor, masked=bool(masked))
+        _actions(found, shown, act, actor, masked=bool(masked - withheld))
     parts.explain_state(found)
     until = _until()
     parts.numbers(found, version, until)

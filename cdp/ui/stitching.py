@@ -48,7 +48,7 @@ def numbers(report: Report) -> None:
             "Links kept out",
             words.number(report["kept_out"]["links"]),
             "Pairs that were seen together and do not join: no consent, a blocked value, or an "
-            "identifier that is not one person's.",
+            "identifier that is not one person's. One for each source and state of consent.",
             note=f"{words.count(report['hubs']['total'], 'shared identifier')}",
         )
         kpi(
@@ -155,7 +155,7 @@ def of(warehouse: Warehouse, profile_id: str, *, is_admin: bool) -> None:
     found = stitching.cluster(warehouse, profile_id)
     platform = app.platform()
     someone = person.person(platform.documents, platform.policy, profile_id)
-    show = masks.shower(masks.masked(is_admin, someone))
+    show = masks.shower(masks.masked(is_admin, someone), masks.withheld(someone))
     with card("The cluster", _size_of(found)):
         if not found.nodes:
             st.info("No cluster has this profile id now; it may have been merged into another.")
@@ -217,7 +217,7 @@ def kept_out(report: Report, warehouse: Warehouse, show: Show) -> None:
         table(
             [
                 {
-                    "Identifier": show(hub["type"], hub["value"]),
+                    "Identifier": show(hub["type"], hub["value"], hub["ground"]),
                     "Type": NAMES[hub["type"]],
                     "Joins": f"{words.number(hub['joined'])} of {NAMES[hub['joins']].lower()}",
                     "Allowed": hub["most"],
@@ -303,13 +303,16 @@ def _picked(found: Sequence[Identifier], column: Any, key: str, show: Show) -> I
                 "Which one?",
                 found,
                 key=key,
-                format_func=lambda i: f"{NAMES.get(i.type, i.type)} {show(i.type, i.value)}",
+                format_func=lambda i: (
+                    f"{NAMES.get(i.type, i.type)} {show(i.type, i.value, i.ground)}"
+                ),
             )
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             color: frame.Color = "green" if one.profile_id else "gray"
             frame.badge(one.state.value, color)
             st.caption(NAMES.get(one.type, one.type), width="content")
-            if one.profile_id:
+            # Whose it is, consent may withhold even from who knows the value.
+            if one.profile_id and masks.may_show(one.type, one.ground):
                 st.page_link(
                     PROFILE,
                     label=words.plain(one.profile_id),

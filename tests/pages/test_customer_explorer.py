@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cdp.deployments.build import Platform
-from cdp.domain.access import Role, mask
+from cdp.domain.access import HIDDEN, Role, mask
 from cdp.insight import customers
 from cdp.insight.customers import Filters, Order
 from cdp.profiles.port import PROFILES, Put
@@ -111,15 +111,15 @@ def test_several_profiles_with_an_identifier_are_offered(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:
     documents = refreshed.documents
-    for name in ("crm-a", "crm-b"):
-        body = {"identifiers": {"email": ["both@example.com"]}}
-        documents.commit([Put(PROFILES, name, body)])
+    body = {"identifiers": {"email": ["both@example.com"]}}
+    granted = {**body, "consent": {"marketing": {"state": "granted"}}}
+    documents.commit([Put(PROFILES, "crm-a", granted), Put(PROFILES, "crm-b", body)])
     for role, shown in ((Role.ADMIN, "both@example.com"), (Role.MARKETER, "b•••@e•••.com")):
         at = search(explorer(signed_in(role)), "Both@Example.com")
         assert "2 profiles with this identifier" in said(at)
         assert links(at) == [
-            (words.plain(f"{shown} {name}"), "customers", f"profile={name}")
-            for name in ("crm-a", "crm-b")
+            (words.plain(f"{name} {id}"), "customers", f"profile={id}")
+            for name, id in ((shown, "crm-a"), (HIDDEN, "crm-b"))
         ]
         assert query(at) == {}
 
@@ -314,9 +314,9 @@ def test_documents_of_other_systems_are_listed_before_any_refresh(
     deployment.documents.commit([Put(PROFILES, "crm-1", body)])
     at = signed_in(Role.ADMIN)
     (row,) = table(explorer(at, order="id"), "Profile", "Customer")
-    assert (row["Customer"], row["State"]) == ("crm@example.com", "not synchronised yet")
+    assert (row["Customer"], row["State"]) == (HIDDEN, "not synchronised yet"), "no consent"
     explorer(at, profile="crm-1")
-    assert at.title[0].value == words.plain(mask("email", "crm@example.com")), "no consent"
+    assert at.title[0].value == words.plain(HIDDEN)
     assert "no refresh has reached it yet" in at.info[0].value
     assert "No refresh has settled yet" in at.info[1].value
 

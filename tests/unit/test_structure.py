@@ -154,3 +154,14 @@ def test_what_asks_for_a_role_or_an_action_does_so_of_the_store(path: Path) -> N
         if re.search(r"\brole\b|is_admin", ast.unparse(node))
     ]
     assert kept == []
+
+
+# Figures that have a name and stand on several pages: each is counted once, in `cdp.insight`.
+FORMATS = [ROOT / "cdp" / "ui" / f"{name}.py" for name in ("overview", "stitching", "consent")]
+
+
+@pytest.mark.parametrize("path", named([*PAGES, *FORMATS]))
+def test_what_draws_figures_counts_none_itself(path: Path) -> None:
+    counting = {"sum", "fsum", "accumulate", "mean", "Counter", "share"}
+    called = {dotted(call).rpartition(".")[2] for call in calls(parsed(path))}
+    assert not called & counting

@@ -1,33 +1,47 @@
--- Totals over everything cleaned, stitched and delivered; the policy's permitted rows only, but for
--- days and events.
+-- Totals over everything cleaned, stitched and delivered.
 -- grain:   one row
--- params:  @analytics_states ARRAY<STRING>, @purchase_events ARRAY<STRING>
+-- params:  @analytics_states ARRAY<STRING>
+-- output:  clients: of rows that the policy lets measure; sessions, engaged_sessions, engagement_ms,
+--          purchases, revenue: of profiles, as their consent in force permits, which is what their
+--          documents sum up to; kept_out: links, those with a hub at an end among them; hubs:
+--          identifiers; clusters: people seen; profiles: those that hold something besides consent
 -- units:   revenue in the property's currency, as the events state it; engagement_ms milliseconds
-with measured as (
-  select client_key, session_id, engaged, engagement_ms
-  from session_day where analytics in unnest(@analytics_states)
+with permitted as (
+  select
+    countif(has_fields) as profiles,
+    coalesce(sum(ga4.sessions), 0) as sessions,
+    coalesce(sum(ga4.engaged_sessions), 0) as engaged_sessions,
+    coalesce(sum(ga4.engagement_ms), 0) as engagement_ms,
+    coalesce(sum(ga4.purchases), 0) as purchases,
+    round(coalesce(sum(ga4.revenue), 0), 6) as revenue
+  from payload
 ),
-per_session as (
-  select client_key, session_id, logical_or(engaged) as engaged
-  from measured
-  where session_id is not null
-  group by client_key, session_id
+shared as (
+  select distinct identifier_id from hub
+),
+excluded as (
+  select l.a_id
+  from link as l
+  left join shared as a on a.identifier_id = l.a_id
+  left join shared as b on b.identifier_id = l.b_id
+  where l.kept_out is not null or a.identifier_id is not null or b.identifier_id is not null
 )
 select
   (select count(*) from cleaned_day) as days,
   (select coalesce(sum(rows_read), 0) from cleaned_day) as rows_read,
   (select count(*) from events) as events,
-  (select count(distinct client_key) from measured) as clients,
-  (select count(*) from per_session) as sessions,
-  (select countif(engaged) from per_session) as engaged_sessions,
-  (select coalesce(sum(engagement_ms), 0) from measured) as engagement_ms,
-  (select count(*) from purchase where analytics in unnest(@analytics_states)) as purchases,
-  (select coalesce(sum(revenue), 0) from purchase where analytics in unnest(@analytics_states)) as revenue,
+  (select count(distinct client_key) from session_day where analytics in unnest(@analytics_states))
+    as clients,
+  (select sessions from permitted) as sessions,
+  (select engaged_sessions from permitted) as engaged_sessions,
+  (select engagement_ms from permitted) as engagement_ms,
+  (select purchases from permitted) as purchases,
+  (select revenue from permitted) as revenue,
   (select count(*) from events where analytics = 'denied') as denied_events,
   (select count(*) from events where analytics = 'unknown') as unknown_events,
   (select count(*) from identifier) as identifiers,
   (select count(*) from edge) as edges,
-  (select count(*) from link where kept_out is not null) as kept_out,
-  (select count(*) from hub) as hubs,
+  (select count(*) from excluded) as kept_out,
+  (select count(*) from shared) as hubs,
   (select count(*) from name) as clusters,
-  (select countif(has_fields) from payload) as profiles
+  (select profiles from permitted) as profiles

@@ -9,6 +9,7 @@ import pytest
 
 from cdp.domain.policy import Policy
 from cdp.insight import consent
+from cdp.insight.stitching.parts import ground_of
 from cdp.profiles.port import PROFILES, Delete, Put
 from cdp.profiles.sqlite import SqliteDocuments
 from tests.e2e.support import NO_CONSENT_MODE, Cdp, event
@@ -246,6 +247,11 @@ def test_a_disagreement_shows_both_sides_and_what_is_in_force(people, ids):
         ("user_id", "ann", "granted", "ga4", noon(1, 1)),
         ("client_id", "ann-b.1", "denied", "ga4", noon(1, 0)),
     ]
+    ((granted,),) = people.query(
+        f"select granted from permit where profile_id = '{ann.profile_id}'", {}
+    ).rows()
+    assert {s.ground for s in ann.said} == {ground_of(granted)}
+    assert "ads" not in granted
     (cat,) = [one for one in found if one.profile_id == ids["cat"]]
     assert (cat.state, cat.source, cat.explicit) == ("denied", "admin", True)
     assert cat.since == datetime(2026, 10, 4, 8, tzinfo=UTC)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import streamlit as st
 
+from cdp.domain.access import Ground
 from cdp.domain.policy import Policy
 from cdp.insight.person import Person, PurposeState
 from cdp.settings import Settings
@@ -57,19 +58,61 @@ def test_a_reveal_shows_one_profiles_page_for_a_quarter_of_an_hour(
 ) -> None:
     clock = SimpleNamespace(now=1_000.0)
     monkeypatch.setattr(masks.time, "time", lambda: clock.now)
-    assert set(masks.masked_on_page(is_admin, person())) == ALL
+    granted = {"analytics": "granted", "marketing": "granted"}
+    role = set() if is_admin else ALL
+    assert masks.masked_on_page(is_admin, person(**granted)) == role
     masks.reveal("p_1")
-    assert set(masks.masked_on_page(is_admin, person())) == set()
-    assert set(masks.masked(is_admin, person())) == ALL, "other pages stay as they were"
-    assert set(masks.masked_on_page(is_admin, person("p_2"))) == ALL
+    assert masks.masked_on_page(is_admin, person(**granted)) == set()
+    assert masks.masked(is_admin, person(**granted)) == role, "other pages stay as they were"
+    assert masks.masked_on_page(is_admin, person("p_2", **granted)) == role
     assert set(masks.masked(False)) == ALL
     clock.now += masks.REVEALED_SECONDS - 1
-    assert set(masks.masked_on_page(is_admin, person())) == set()
+    assert masks.masked_on_page(is_admin, person(**granted)) == set()
     clock.now += 1
-    assert set(masks.masked_on_page(is_admin, person())) == ALL
+    assert masks.masked_on_page(is_admin, person(**granted)) == role
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_a_reveal_shows_nothing_that_consent_withholds(is_admin: bool) -> None:
+    masks.reveal("p_1")
+    assert masks.masked_on_page(is_admin, person(analytics="granted")) == {"email", "phone"}
+    assert masks.masked_on_page(is_admin, person()) == ALL
 
 
 def test_what_shows_a_value_masks_the_types_it_was_made_for() -> None:
     show = masks.shower({"email"})
     values: list[Any] = [show("email", "ana@example.com"), show("user_id", "u1000050")]
     assert values == ["a•••@e•••.com", "u1000050"]
+
+
+def test_what_shows_a_value_leaves_nothing_of_what_consent_withholds() -> None:
+    show = masks.shower(set(), withheld={"email"})
+    assert show("email", "ana@example.com") == "•••"
+    denied, granted = ("crm", "denied"), ("crm", "granted")
+    whole = masks.shower(set())
+    both = frozenset({"analytics", "marketing"})
+    assert whole("email", "ana@example.com", Ground(both)) == "ana@example.com"
+    assert whole("email", "ana@example.com", Ground(both, granted)) == "ana@example.com"
+    assert whole("email", "ana@example.com", Ground(both, denied)) == "•••"
+    assert whole("email", "ana@example.com", Ground(frozenset({"analytics"}))) == "•••"
+    assert masks.shower({"email"})("email", "ana@example.com", Ground(both)) == "a•••@e•••.com"
+
+
+@pytest.mark.parametrize(
+    ("states", "granted"),
+    [
+        ({}, set()),
+        ({"analytics": "granted", "ads": "denied", "marketing": "unknown"}, {"analytics"}),
+        (
+            {"analytics": "granted", "marketing": "granted", "new": "granted"},
+            {"analytics", "marketing"},
+        ),
+        ({"analytics": "whatever"}, set()),
+    ],
+)
+def test_a_document_permits_what_it_says_is_granted(
+    states: dict[str, str], granted: set[str]
+) -> None:
+    assert masks.ground(states) == Ground(frozenset(granted))
+    called = masks.name("email", "ana@example.com", masks.shower(set()), masks.ground(states))
+    assert called == ("ana@example.com" if "marketing" in granted else "•••")

@@ -8,6 +8,7 @@ import pytest
 
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.statements import statements
+from tests.tables import make_tables
 
 RUN = {"seq": 7, "run_id": "r7", "now": datetime(2026, 11, 1, tzinfo=UTC)}
 
@@ -15,7 +16,7 @@ RUN = {"seq": 7, "run_id": "r7", "now": datetime(2026, 11, 1, tzinfo=UTC)}
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckWarehouse]:
     made = DuckWarehouse(tmp_path, memory_limit="500MB", threads=1)
-    made.run(statements()["00_tables"], {})
+    make_tables(made)
     yield made
     made.close()
 

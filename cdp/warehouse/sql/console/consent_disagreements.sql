@@ -1,10 +1,11 @@
 -- Profiles whose identifiers disagree on a purpose, with both sides.
 -- grain:   one row per profile, purpose and identifier, in that order, the newest word first
--- inputs:  consent_signal, raw_decision, client, identity, identifier, profile_consent
+-- inputs:  consent_signal, raw_decision, client, identity, identifier, profile_consent, permit
 -- params:  @explicit_sources, @purposes ARRAY<STRING>, @after_profile, @after_purpose STRING: where
 --          the page before ended, @most INT64: pairs of profile and purpose,
 --          @sides INT64: identifiers a side
--- output:  state, source, since: what is in force; told, told_by, told_at: the identifier's newest
+-- output:  state, source, since: what is in force; told, told_by, told_at: the identifier's newest;
+--          granted STRING '|analytics||ads|': the purposes that the profile permits
 -- rule:    50_consent's: the newest signal of each identifier; they disagree where one grants and
 --          another denies
 with several as (
@@ -77,10 +78,12 @@ page as (
 select
   p.profile_id, p.purpose, p.state, p.source, p.since,
   n.type, coalesce(c.client_id, n.value) as value,
-  n.state as told, n.source as told_by, n.last_at as told_at
+  n.state as told, n.source as told_by, n.last_at as told_at,
+  m.granted
 from page as p
 join newest as n on n.profile_id = p.profile_id and n.purpose = p.purpose
 left join client as c on n.type = 'client_id' and c.client_key = n.value
+left join permit as m on m.profile_id = p.profile_id
 where true
 qualify row_number() over (
   partition by p.profile_id, p.purpose, n.state order by n.last_at desc, n.identifier_id

@@ -1,25 +1,31 @@
--- What happened on each cleaned day, by rows that may be measured.
+-- What happened on each cleaned day, by rows that may be measured, of profiles whose consent in force
+-- permits the field that tells it: the sums are those of the documents.
 -- grain:   one row per cleaned day, in order
--- inputs:  cleaned_day, session_day, purchase, identity, identifier
--- params:  @analytics_states ARRAY<STRING>, @since DATE, @most INT64
+-- inputs:  cleaned_day, session_day, purchase, identity, identifier, permit
+-- params:  @analytics_states ARRAY<STRING>, @since DATE, @most INT64; @may_ga4_last_seen,
+--          @may_ga4_events, @may_ga4_leads, @may_ga4_sessions, @may_ga4_engaged_sessions,
+--          @may_ga4_purchases, @may_ga4_revenue STRING: '|purpose|' that permits the field
 -- units:   revenue in the property's currency; days are the property's own
 -- A session counts on the day on which it began, a profile as new on its first day of all. Hence
 -- earlier days are read, too.
 with client_profile as (
-  select i.value as client_key, p.profile_id
+  select i.value as client_key, p.profile_id, m.granted
   from identifier as i
   join identity as p on p.identifier_id = i.identifier_id
+  join permit as m on m.profile_id = p.profile_id
   where i.type = 'client_id' and p.present
 ),
 permitted as (
-  select event_date, client_key, session_id, engaged, events, leads
-  from session_day
-  where analytics in unnest(@analytics_states)
+  select
+    s.event_date, s.client_key, s.session_id, s.engaged, s.events, s.leads, p.profile_id, p.granted
+  from session_day as s
+  join client_profile as p on p.client_key = s.client_key
+  where s.analytics in unnest(@analytics_states)
 ),
 seen as (
-  select distinct p.profile_id, s.event_date
-  from permitted as s
-  join client_profile as p on p.client_key = s.client_key
+  select distinct profile_id, event_date
+  from permitted
+  where strpos(granted, @may_ga4_last_seen) > 0
 ),
 first_seen as (
   select profile_id, min(event_date) as event_date from seen group by profile_id
@@ -34,9 +40,11 @@ people_on as (
   group by s.event_date
 ),
 session as (
-  select min(event_date) as event_date, logical_or(engaged) as engaged
+  select
+    min(event_date) as event_date,
+    logical_or(engaged and strpos(granted, @may_ga4_engaged_sessions) > 0) as engaged
   from permitted
-  where session_id is not null
+  where session_id is not null and strpos(granted, @may_ga4_sessions) > 0
   group by client_key, session_id
 ),
 sessions_on as (
@@ -45,12 +53,15 @@ sessions_on as (
   group by event_date
 ),
 events_on as (
-  select event_date, sum(events) as events, sum(leads) as leads
+  select
+    event_date,
+    sum(if(strpos(granted, @may_ga4_events) > 0, events, 0)) as events,
+    sum(if(strpos(granted, @may_ga4_leads) > 0, leads, 0)) as leads
   from permitted
   group by event_date
 ),
 bought as (
-  select b.event_date, b.revenue
+  select b.event_date, b.revenue, p.granted
   from purchase as b
   join client_profile as p on p.client_key = b.client_key
   where b.analytics in unnest(@analytics_states)
@@ -61,7 +72,10 @@ bought as (
     ) = 1
 ),
 bought_on as (
-  select event_date, count(*) as purchases, sum(coalesce(revenue, 0)) as revenue
+  select
+    event_date,
+    countif(strpos(granted, @may_ga4_purchases) > 0) as purchases,
+    sum(if(strpos(granted, @may_ga4_revenue) > 0, coalesce(revenue, 0), 0)) as revenue
   from bought
   group by event_date
 )

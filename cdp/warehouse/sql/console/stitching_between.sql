@@ -2,7 +2,7 @@
 -- third identifier that both were seen with.
 -- grain:   one row per direct link, the most recently seen first; then one per third identifier and
 --          side, its newest link. a is of the side's profile, b of the other's or the third
--- inputs:  identity, link, hub
+-- inputs:  identity, link, hub, permit
 -- params:  @first, @second INT64: the identifiers; @most INT64
 -- output:  as stitching_kept_out; side INT64: 1 or 2; direct BOOL: told from side 1 only
 with of_profile as (
@@ -62,9 +62,14 @@ select
   cast(k.a_id as string) as a_id, k.a_type, k.a_value,
   cast(k.b_id as string) as b_id, k.b_type, k.b_value,
   k.source, k.consent, k.reason, k.seen, k.first_seen, k.last_seen,
-  k.a_joins, k.a_joined, k.a_most, k.b_joins, k.b_joined, k.b_most
+  k.a_joins, k.a_joined, k.a_most, k.b_joins, k.b_joined, k.b_most,
+  pa.granted as a_granted, pb.granted as b_granted
 from kept as k
 left join third as t on t.b_id = k.b_id
+left join identity as ia on ia.identifier_id = k.a_id and ia.present
+left join permit as pa on pa.profile_id = ia.profile_id
+left join identity as ib on ib.identifier_id = k.b_id and ib.present
+left join permit as pb on pb.profile_id = ib.profile_id
 where (k.side = 1 and k.other_side = 2) or t.b_id is not null
 qualify t.b_id is null
   or row_number() over (

@@ -1,7 +1,9 @@
 -- The hubs that join most, each with its value.
 -- grain:   one row per hub and the type it joins too many of, the worst first
--- inputs:  hub, link
+-- inputs:  hub, link, identity, permit
 -- params:  @limit INT64
+-- output:  granted STRING '|analytics||ads|': the purposes that the hub's profile permits; null where it
+--          is in none
 with worst as (
   select identifier_id, type, joins, joined, most
   from hub
@@ -20,7 +22,10 @@ valued as (
   group by w.identifier_id
 )
 select
-  cast(w.identifier_id as string) as identifier_id, w.type, v.value, w.joins, w.joined, w.most
+  cast(w.identifier_id as string) as identifier_id, w.type, v.value, w.joins, w.joined, w.most,
+  m.granted
 from worst as w
 join valued as v on v.identifier_id = w.identifier_id
+left join identity as p on p.identifier_id = w.identifier_id and p.present
+left join permit as m on m.profile_id = p.profile_id
 order by w.joined desc, w.identifier_id, w.joins

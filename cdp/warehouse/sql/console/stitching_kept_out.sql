@@ -1,11 +1,13 @@
 -- A page of the links that are kept out of the graph.
 -- grain:   one row per pair, source, consent and reason, the most recently seen first
--- inputs:  link, hub
+-- inputs:  link, hub, identity, permit
 -- params:  @reason STRING: one of them, or '' for all; @most INT64; where the page begins:
 --          @before TIMESTAMP, @after STRING, last_seen and place of the row before it
 -- output:  reason: link's, or 'hub' where an end is one; a_joins, a_joined, a_most: what the hub at
 --          that end joins too many of, null where the end is none; place STRING: order among rows
---          that were last seen at one instant
+--          that were last seen at one instant;
+--          a_granted, b_granted STRING '|analytics||ads|': the purposes that the profile of that
+--          end permits; null where it is in none
 with worst as (
   select identifier_id, joins, joined, most
   from hub
@@ -33,10 +35,16 @@ placed as (
   from kept
 )
 select
-  cast(a_id as string) as a_id, a_type, a_value, cast(b_id as string) as b_id, b_type, b_value,
-  source, consent, reason, seen, first_seen, last_seen,
-  a_joins, a_joined, a_most, b_joins, b_joined, b_most, place
-from placed
-where last_seen < @before or place > @after
-order by last_seen desc, place
+  cast(p.a_id as string) as a_id, p.a_type, p.a_value,
+  cast(p.b_id as string) as b_id, p.b_type, p.b_value,
+  p.source, p.consent, p.reason, p.seen, p.first_seen, p.last_seen,
+  p.a_joins, p.a_joined, p.a_most, p.b_joins, p.b_joined, p.b_most, p.place,
+  pa.granted as a_granted, pb.granted as b_granted
+from placed as p
+left join identity as ia on ia.identifier_id = p.a_id and ia.present
+left join permit as pa on pa.profile_id = ia.profile_id
+left join identity as ib on ib.identifier_id = p.b_id and ib.present
+left join permit as pb on pb.profile_id = ib.profile_id
+where p.last_seen < @before or p.place > @after
+order by p.last_seen desc, p.place
 limit @most

@@ -1,10 +1,11 @@
 -- Where identifiers stand that somebody names by value, by id, or by their profile.
 -- grain:   one row per identifier, also where nothing is known of it
--- inputs:  client, link, identifier, identity, hub
+-- inputs:  client, link, identifier, identity, permit, hub
 -- params:  @names ARRAY<STRING>: values as they may be stored, a client by its key or its bare id;
 --          @ids ARRAY<INT64>: -1 for none; @profile_id STRING: '' for none; @most INT64: rows
 -- output:  profile_id: the one it is in, or was in last; present BOOL: is in it; kept_out
---          ARRAY<STRING>: reasons of its links; joins, joined, most: of the hub that it is
+--          ARRAY<STRING>: reasons of its links; joins, joined, most: of the hub that it is;
+--          granted STRING '|analytics||ads|': the purposes that the profile it is in permits
 with typed as (
   select type, value
   from unnest(['user_id', 'email', 'phone', 'client_id']) as type
@@ -75,12 +76,14 @@ select
   coalesce(p.present, false) as present,
   t.kept_out,
   h.joins, h.joined, h.most,
+  m.granted,
   coalesce(i.first_seen, t.first_seen) as first_seen,
   coalesce(i.last_seen, t.last_seen) as last_seen
 from wanted as w
 left join identifier as i on i.identifier_id = w.identifier_id
 left join told as t on t.identifier_id = w.identifier_id
 left join identity as p on p.identifier_id = w.identifier_id
+left join permit as m on m.profile_id = p.profile_id and p.present
 left join worst as h on h.identifier_id = w.identifier_id
 order by present desc, coalesce(i.last_seen, t.last_seen) desc, w.identifier_id
 limit @most
