@@ -270,14 +270,14 @@ def test_a_function_that_hangs_is_stopped_and_the_message_delivered_again(queue,
 
 
 def test_a_lease_is_kept_while_the_function_runs(queue, deliver, told):
-    queue.publish("shards", do(told, "take", seconds=2))
-    deliver(workers=2, lease=0.5)
+    queue.publish("shards", do(told, "take", seconds=5))
+    deliver(workers=2, lease=2.0)
     wait(lambda: queue.pending("shards") == 0)
     assert len(lines(told)) == 1
 
 
 def test_stop_lets_a_worker_finish(queue, deliver, told):
-    queue.publish("shards", do(told, "take", "", seconds=0.5))
+    queue.publish("shards", do(told, "take", "", seconds=3))
     delivery = deliver()
     wait(lambda: lines(told))
     delivery.stop()
