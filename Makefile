@@ -1,4 +1,5 @@
-# make demo: generate a GA4-shaped property, refresh it, serve the console.  make test: every test.
+# make demo: generate a GA4-shaped property, refresh it, serve the console.
+# make quick: the tests of the inner loop.  make test: every test.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +8,10 @@ JOBS ?= auto
 PORT ?= 8501
 CONFIG ?= deploy/config.env
 
-.PHONY: install demo functions test smoke check format clean
+# Files stay together: what their tests share is made once. The folders that take long come first.
+TESTS = $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+.PHONY: install demo functions quick test smoke check format clean
 
 # The command: .venv/bin/cdp.
 install: $(VENV)/.runs
@@ -21,7 +25,7 @@ functions: $(VENV)/.runs
 	@$(RUN) -m functions.serve
 
 test: $(VENV)/.tests
-	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup
+	@$(TESTS)
 
 # Against a deployed project, which it writes to: make smoke PROJECT=my-project; see docs/deploy.md.
 smoke: $(VENV)/.tests

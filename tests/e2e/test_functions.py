@@ -25,8 +25,6 @@ from cdp.refresh.dead_letters import DocumentDeadLetters
 from functions.package import package
 from tests import emulators
 
-pytestmark = pytest.mark.xdist_group("emulators")
-
 TOPIC = "cdp-shards"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PATIENCE = 90

@@ -62,7 +62,7 @@ def spoken() -> Iterator[tuple[str, str]]:
 
 def test_what_documents_and_messages_say_can_be_typed() -> None:
     groups = {name for name, command in cdp.commands.items() if isinstance(command, click.Group)}
-    options = {**dict.fromkeys(groups, set()), **documented()}
+    options = {**{name: set() for name in groups}, **documented()}
 
     def known(words: str) -> bool:
         name = next((n for n in COMMANDS if f"{words} ".startswith(f"{n} ")), words)
