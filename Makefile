@@ -11,6 +11,11 @@ CONFIG ?= deploy/config.env
 # Files stay together: what their tests share is made once. The folders that take long come first.
 TESTS = $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
+# Not quick: what starts emulators, refreshes or Google's analyzer, or reads the whole history.
+SLOW = deploy functions insight profiles/test_firestore.py profiles/test_firestore_indexes.py \
+  refresh/test_workflow.py test_secrets.py warehouse/test_bigquery.py warehouse/test_dialect.py \
+  warehouse/test_ga4_files.py warehouse/test_reference.py warehouse/test_statements.py
+
 .PHONY: install demo functions quick test smoke check format clean
 
 # The command: .venv/bin/cdp.
@@ -23,6 +28,9 @@ demo: $(VENV)/.runs
 # The functions of the gcp deployment, each on a port of its own; see docs/functions.md.
 functions: $(VENV)/.runs
 	@$(RUN) -m functions.serve
+
+quick: $(VENV)/.tests
+	@$(TESTS) tests/e2e/test_readme.py tests/unit $(SLOW:%=--ignore=tests/unit/%)
 
 test: $(VENV)/.tests
 	@$(TESTS)
