@@ -1,4 +1,5 @@
-# make demo: generate a GA4-shaped property, refresh it, serve the console.  make test: every test.
+# make demo: generate a GA4-shaped property, refresh it, serve the console.
+# make quick: the tests of the inner loop.  make test: every test.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +8,15 @@ JOBS ?= auto
 PORT ?= 8501
 CONFIG ?= deploy/config.env
 
-.PHONY: install demo functions test smoke check format clean
+# Files stay together: what their tests share is made once. The folders that take long come first.
+TESTS = $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+# Not quick: what starts emulators, refreshes or Google's analyzer, or reads the whole history.
+SLOW = deploy functions insight profiles/test_firestore.py profiles/test_firestore_indexes.py \
+  refresh/test_workflow.py test_secrets.py warehouse/test_bigquery.py warehouse/test_dialect.py \
+  warehouse/test_ga4_files.py warehouse/test_reference.py warehouse/test_statements.py
+
+.PHONY: install demo functions quick test smoke check format clean
 
 # The command: .venv/bin/cdp.
 install: $(VENV)/.runs
@@ -20,8 +29,11 @@ demo: $(VENV)/.runs
 functions: $(VENV)/.runs
 	@$(RUN) -m functions.serve
 
+quick: $(VENV)/.tests
+	@$(TESTS) tests/e2e/test_readme.py tests/unit $(SLOW:%=--ignore=tests/unit/%)
+
 test: $(VENV)/.tests
-	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup
+	@$(TESTS)
 
 # Against a deployed project, which it writes to: make smoke PROJECT=my-project; see docs/deploy.md.
 smoke: $(VENV)/.tests

@@ -65,7 +65,7 @@ usable() {
   [[ $LOOKED == True ]] || fail "billing is off in $PROJECT; link a billing account to it"
 }
 
-[[ -x $(command -v "$PYTHON") ]] || fail "$PYTHON is missing; run make .venv/.runs, or set PYTHON"
+[[ -x $(command -v "$PYTHON") ]] || fail "$PYTHON is missing; run make install, or set PYTHON"
 if [[ $DRY_RUN ]]; then
   printf '# Every command that deploys to an empty project; none was run.\n'
   configure "${CONFIG:-deploy/config.env}"

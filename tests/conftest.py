@@ -1,12 +1,39 @@
 """Fixtures for every suite."""
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import emulators
+
+# The same examples every time, and as long as they take.
+settings.load_profile("ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shuffle", metavar="SEED", help="Run files, and the tests of each, in another order."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seed = config.getoption("shuffle")
+    if seed is not None:
+
+        def place(text: str) -> float:
+            return random.Random(f"{seed} {text}").random()
+
+        # By file first: what the tests of a file share is made once.
+        items.sort(key=lambda item: (place(item.nodeid.partition("::")[0]), place(item.nodeid)))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("shuffle")
+    return None if seed is None else f"in the order of --shuffle {seed}"
 
 
 @pytest.fixture(scope="session")

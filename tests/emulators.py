@@ -6,6 +6,7 @@ takes a project, bucket or topic of its own, so that no test sees another's data
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -71,8 +72,11 @@ def strict_storage() -> Iterator[str]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, and that the kernel gives to no client meanwhile."""
+    while True:
+        port = secrets.choice(range(20_000, 32_000))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextlib.contextmanager

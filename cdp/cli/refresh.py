@@ -22,7 +22,9 @@ from cdp.refresh.follow import PHASES, Follower, why_failed, why_no_profiles
 @click.command()
 @click.option("--since", type=DAY, help="First day to look at.")
 @click.option("--until", type=DAY, help="Last day to look at.")
-@click.option("--full", is_flag=True, help="Clean every day and write every profile again.")
+@click.option(
+    "--full", is_flag=True, help="Clean every day again; compare every profile with its document."
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON line an event; the last is the end."
 )

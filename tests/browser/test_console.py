@@ -27,8 +27,6 @@ from tests.e2e.support import Cdp
 from tests.people import PASSWORD, add, audited, change
 from tests.waiting import wait
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def heading(page: Page, name: str | re.Pattern[str]):  # type: ignore[no-untyped-def]
     return page.get_by_role("heading", name=name).first  # the page before fades out beside it

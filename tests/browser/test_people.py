@@ -14,8 +14,6 @@ from tests.browser.support import Page, Visitors, expect, sign_out_button
 from tests.e2e.support import Cdp
 from tests.people import audited
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 # What Streamlit, or a browser, would make something of.
 TRICKS = "**b** https://x.example -> :smile: :streamlit: :material/home: a@x.example <b>b</b> $x$"
 

@@ -24,8 +24,6 @@ from cdp.refresh.follow import Follower
 from tests.cloud.workflows import PARENT, CloudWorkflows, connect
 from tests.waiting import wait
 
-pytestmark = pytest.mark.xdist_group("executions")
-
 TEXT = Path(__file__).with_name("executions.yaml")
 NOBODY = "00000000-0000-4000-8000-000000000000"
 Code = grpc.StatusCode

@@ -24,9 +24,7 @@ NOW = datetime(2021, 1, 29, 8, tzinfo=UTC)
 MIB = 1 << 20
 
 
-@pytest.fixture(
-    params=["embedded", pytest.param("gcp", marks=pytest.mark.xdist_group("emulators"))]
-)
+@pytest.fixture(params=["embedded", "gcp"])
 def stores(request, tmp_path, monkeypatch):
     """The object store and the document store of a deployment."""
     if request.param == "embedded":

@@ -17,8 +17,6 @@ from cdp.objects.cloud_storage import CloudStorageObjects
 from cdp.objects.folder import FolderObjects
 from cdp.objects.port import GenerationChanged, InvalidName, ObjectExists, ObjectNotFound
 
-pytestmark = pytest.mark.xdist_group("emulators")
-
 LOOSE, STRICT = "gcp-storage-emulator", "fake-gcs-server"
 PART = 8 << 20
 

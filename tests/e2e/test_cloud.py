@@ -23,8 +23,6 @@ from tests.pages.support import Served, fill, go, inside, said, table, tour, vis
 from tests.people import PASSWORD, add
 from tests.waiting import wait
 
-pytestmark = pytest.mark.xdist_group("emulators")
-
 
 @dataclass
 class Both:

@@ -22,8 +22,6 @@ from tests.e2e.support import Cdp, event
 from tests.faulty import BURSTS, Faulty
 from tests.waiting import wait
 
-pytestmark = pytest.mark.xdist_group("emulators")
-
 PATIENCE = 120
 PEOPLE = 30
 THEIRS = {"crm": {"tier": "gold", "a.b": None}, "ga4": {"theirs": 1, "x.y": {}}}

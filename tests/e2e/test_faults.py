@@ -127,7 +127,11 @@ def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) ->
     runs = cdp.platform.runs
     while runs.holder() != run_id and not executions.get(run_id).state.ended:
         time.sleep(0.005)
-    told = cdp.refresh(code=3)
+    os.kill(process_of(run_id), signal.SIGSTOP)  # it does not end before the other asks
+    try:
+        told = cdp.refresh(code=3)
+    finally:
+        os.kill(process_of(run_id), signal.SIGCONT)
     assert (told["state"], told["exported"], told["written"]) == ("held", 0, 0)
     assert (told["held_by"], told["by"]) == (run_id, "ada")
     assert wait(executions, run_id, 60).state is State.SUCCEEDED

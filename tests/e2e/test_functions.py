@@ -26,8 +26,6 @@ from cdp.settings import Settings
 from functions.package import package
 from tests import emulators
 
-pytestmark = pytest.mark.xdist_group("emulators")
-
 TOPIC = "cdp-shards"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PATIENCE = 90

@@ -506,11 +506,12 @@ def test_whom_no_account_knows_is_told_so_and_stays_out(
 def test_the_providers_word_of_before_a_change_opens_nothing(
     deployment: Platform, end: Callable[[Platform], None]
 ) -> None:
-    at = vouched()
+    before = int(datetime.now(UTC).timestamp())
+    at = vouched(iat=before)
     assert inside(at)
     end(deployment)
     assert not inside(at.run())
-    assert not inside(vouched(iat=int(datetime.now(UTC).timestamp()) - 1))
+    assert not inside(vouched(iat=before))
 
 
 def test_signing_out_ends_the_providers_sign_in_here_too(deployment: Platform) -> None:

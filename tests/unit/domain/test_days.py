@@ -153,8 +153,8 @@ TABLES = st.lists(
 
 
 @given(TABLES, st.randoms())
-def test_the_plan_does_not_depend_on_the_order_of_the_tables(tables, random):
-    shuffled = random.sample(tables, len(tables))
+def test_the_plan_does_not_depend_on_the_order_of_the_tables(tables, chance):
+    shuffled = chance.sample(tables, len(tables))
     assert plan_days(tables, {}, today=LATER) == plan_days(shuffled, {}, today=LATER)
 
 

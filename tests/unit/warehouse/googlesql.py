@@ -4,6 +4,7 @@ The engine is WebAssembly; translating it to machine code takes some 12 s of two
 result is kept beside pytest's cache.
 """
 
+import fcntl
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,13 +221,15 @@ class _Compiled:
 
     def from_file(self, engine: wasmtime.Engine, path: str) -> wasmtime.Module:
         kept = self._folder / f"{version('zetasql')}-{version('wasmtime')}.cwasm"
-        try:
-            return wasmtime.Module.deserialize_file(engine, str(kept))
-        except wasmtime.WasmtimeError:  # not there yet, or of another machine
-            module = wasmtime.Module.from_file(engine, path)
-        temporary = kept.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(module.serialize())
-        temporary.replace(kept)
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two processes, one translates it
+            try:
+                return wasmtime.Module.deserialize_file(engine, str(kept))
+            except wasmtime.WasmtimeError:  # not there yet, or of another machine
+                module = wasmtime.Module.from_file(engine, path)
+            temporary = kept.with_suffix(f".{os.getpid()}")
+            temporary.write_bytes(module.serialize())
+            temporary.replace(kept)
         return module
 
 

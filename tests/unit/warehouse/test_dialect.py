@@ -464,7 +464,6 @@ def test_duckdb_gives_the_golden_rows(db, name):
     assert typed(run(db, case.sql, case.parameters)) == typed(case.rows)
 
 
-@pytest.mark.xdist_group("googlesql")
 @pytest.mark.parametrize("name", QUERIES)
 def test_the_reference_engine_gives_the_golden_rows(googlesql, name):
     case = QUERIES[name]
@@ -499,7 +498,6 @@ def test_duckdb_differs(db, name):
     assert typed(run(db, case.sql)) == typed(case.rows)
 
 
-@pytest.mark.xdist_group("googlesql")
 @pytest.mark.parametrize("name", OTHERWISE)
 def test_the_reference_engine_gives_what_duckdb_does_not(googlesql, name):
     case = OTHERWISE[name]

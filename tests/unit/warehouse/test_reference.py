@@ -44,8 +44,6 @@ from tests.unit.warehouse.googlesql import (
 )
 from tests.unit.warehouse.test_statements import EXPORT
 
-pytestmark = pytest.mark.xdist_group("googlesql")
-
 PEOPLE, DAYS = "25", "4"
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 

@@ -47,8 +47,6 @@ from tests.unit.warehouse.googlesql import (
 MAIN = Path(__file__).parents[3]
 EXPORT = resources.files("cdp.warehouse").joinpath("ga4_events.sql").read_text("utf-8")
 
-pytestmark = pytest.mark.xdist_group("googlesql")
-
 EVERY = {**migrations(), **statements(), **questions()}
 
 # --- what gives a statement its parameters --------------------------------------------------------

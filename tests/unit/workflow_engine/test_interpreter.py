@@ -1,4 +1,6 @@
-import time
+import sys
+from collections import Counter
+from itertools import count
 
 import pytest
 
@@ -459,26 +461,32 @@ def test_an_execution_has_100000_steps_and_no_except_gets_around_it(run):
         try: {steps: [{spin: {next: spin}}]}
         except: {as: e, steps: [{again: {next: forever}}]}
     """
-    started = time.monotonic()
-    error = run.error(text)
-    assert error["tags"] == ["ResourceLimitError"]
-    assert time.monotonic() - started < 20
+    assert run.error(text)["tags"] == ["ResourceLimitError"]
 
 
-def test_ten_thousand_simple_steps_take_less_than_a_second(run):
-    class Silent:
-        def step_started(self, entry): ...
-        def step_ended(self, entry): ...
-        def step_retried(self, entry): ...
-
+def test_a_step_costs_the_same_however_many_were_before_it(run):
     text = """
-    - init: {assign: [{i: 0}]}
-    - add: {assign: [{i: "${i + 1}"}]}
-    - check: {switch: [{condition: "${i < 5000}", next: add}]}
+    main:
+      params: [n]
+      steps:
+      - init: {assign: [{i: 0}]}
+      - add: {assign: [{i: "${i + 1}"}]}
+      - check: {switch: [{condition: "${i < n}", next: add}]}
     """
-    started = time.perf_counter()
-    Interpreter(load(text), {}, {}, Silent(), lambda: False).run()
-    assert time.perf_counter() - started < 1
+
+    def cost(rounds):
+        """Return how many functions were called, which no busy machine changes."""
+        calls = Counter()
+        sys.setprofile(lambda frame, event, argument: calls.update([event]))
+        try:
+            run(text, rounds)
+        finally:
+            sys.setprofile(None)
+        return calls["call"]
+
+    none, some, more = cost(100), cost(1000), cost(1900)
+    assert some - none < 900 * 150
+    assert more - some < 1.3 * (some - none)
 
 
 def test_a_value_nested_beyond_reason_fails_the_execution_only(run):
@@ -505,14 +513,13 @@ def test_a_value_nested_beyond_reason_fails_the_execution_only(run):
         "except: {as: e, steps: [{r: {return: 1}}]}}}]",
     ],
 )
-def test_cancelling_is_noticed_within_a_fifth_of_a_second(run, text):
-    begun = time.monotonic()
-    interpreter = Interpreter(
-        load(text), {}, {}, run.recorder, lambda: time.monotonic() > begun + 0.1
-    )
+def test_cancelling_is_noticed_after_a_tenth_of_a_second_of_waiting(run, text):
+    asked = count(1)
+    run.cancelled = lambda: next(asked) > 4
     with pytest.raises(WorkflowCancelled):
-        interpreter.run()
-    assert time.monotonic() - begun < 0.1 + 0.35  # 0.2 s, and room for a busy machine
+        run(text)
+    assert max(run.clock.slept, default=0) <= 0.1
+    assert len(run.clock.slept) <= 4  # a wait asks after each sleep
     if "next: l" not in text:  # that one is between two steps
         assert "STATE_CANCELLED" in {entry.state for entry in run.recorder.ended}
     assert len(run.recorder.started) == len(run.recorder.ended)

@@ -30,7 +30,7 @@ def test_no_update_of_a_shared_variable_is_lost(run):
 
 
 def test_branches_run_at_the_same_time(run):
-    barrier = threading.Barrier(3, timeout=5)
+    barrier = threading.Barrier(3, timeout=60)
     run.connectors[WORK] = lambda args: barrier.wait() >= 0
     branch = f"{{steps: [{{w: {{call: {WORK}, args: {{}}}}}}]}}"
     run(f"[{{p: {{parallel: {{branches: [{{a: {branch}}}, {{b: {branch}}}, {{c: {branch}}}]}}}}}}]")

@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 from cdp.domain.access import HIDDEN, mask
 from cdp.domain.payload import IDENTIFIER_TYPES
@@ -126,11 +125,10 @@ def test_text_beside_the_document_is_masked_likewise(told):
     assert hide("Welcome") == "Welcome"
 
 
-def test_long_text_is_masked_in_time(told):
-    long = {"crm": {"blob": "x" * 500_000, "more": "x." * 200_000 + "@"}, **ADA}
-    started = datetime.now(UTC)
-    raw(told(long), IDENTIFIER_TYPES)
-    assert datetime.now(UTC) - started < timedelta(seconds=5)
+def test_long_text_is_masked_and_nobody_waits_for_it(told):
+    """A pattern that goes back over what it has read would take days."""
+    crm = {"blob": "x" * 500_000, "more": "x." * 200_000 + "@"}
+    assert raw(told({"crm": crm, **ADA}), IDENTIFIER_TYPES)["crm"] == crm
 
 
 def test_no_identifier_of_a_generated_profile_is_left(platform):
