@@ -17,6 +17,10 @@ EVERY_GRANTED = [
 STATES = ("granted", "denied", "unknown")
 
 
+def named(some):
+    return "nothing known" if some is None else "+".join(sorted(some)) or "none"
+
+
 def silent(analytics: str = "denied", unstated: str = "denied") -> Policy:
     """Return the policy that ships with other answers to silence."""
     purpose = POLICY.purposes["analytics"].model_copy(update={"unknown": analytics})
@@ -61,7 +65,7 @@ def test_of_what_is_withheld_no_character_is_left(type):
 
 
 @pytest.mark.parametrize("type", IDENTIFIER_TYPES)
-@pytest.mark.parametrize("granted", EVERY_GRANTED, ids=lambda some: "+".join(sorted(some)) or "-")
+@pytest.mark.parametrize("granted", EVERY_GRANTED, ids=named)
 def test_an_identifier_of_a_profile_needs_what_its_field_needs(type, granted):
     needed = POLICY.purpose_of(f"identifiers.{type}")
     assert permits(POLICY, type, Ground(granted)) is (needed in granted)
@@ -69,14 +73,14 @@ def test_an_identifier_of_a_profile_needs_what_its_field_needs(type, granted):
 
 @pytest.mark.parametrize("type", IDENTIFIER_TYPES)
 @pytest.mark.parametrize("source", ["ga4", "crm"])
-@pytest.mark.parametrize("granted", [None, *EVERY_GRANTED], ids=str)
+@pytest.mark.parametrize("granted", [None, *EVERY_GRANTED], ids=named)
 def test_a_link_without_consent_shows_neither_end_whoever_it_is(type, source, granted):
     for state in ("denied", "unknown"):
         assert not permits(POLICY, type, Ground(granted, (source, state)))
 
 
 @pytest.mark.parametrize("type", IDENTIFIER_TYPES)
-@pytest.mark.parametrize("granted", EVERY_GRANTED, ids=lambda some: "+".join(sorted(some)) or "-")
+@pytest.mark.parametrize("granted", EVERY_GRANTED, ids=named)
 def test_a_link_with_consent_shows_what_the_profile_of_the_end_permits(type, granted):
     link = ("crm", "granted")
     assert permits(POLICY, type, Ground(granted, link)) is permits(POLICY, type, Ground(granted))
