@@ -65,6 +65,10 @@ def _opened(version: str) -> Any:
     return platform().published()
 
 
+# What a published version tells, asked once: the version is part of the key.
+per_version = st.cache_data(max_entries=500, ttl="1h", show_spinner=False)
+
+
 def report(subject: str) -> dict[str, Any] | None:
     """Return a report that the last settled run left; None where none has settled yet."""
     found = platform().documents.get("reports", subject)

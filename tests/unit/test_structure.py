@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [ROOT / "Home.py", *sorted((ROOT / "pages").glob("*.py"))]
 PAGES = SCRIPTS[1:]
-DRAWING = [*SCRIPTS, *sorted((ROOT / "cdp" / "ui").glob("*.py"))]
+DRAWING = [*SCRIPTS, *sorted((ROOT / "cdp" / "ui").rglob("*.py"))]
 
 ENGINES = {"duckdb", "sqlite3", "google", "polars", "pyarrow", "pandas", "sqlglot", "requests"}
 ADAPTERS = {
