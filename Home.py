@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from cdp.ui import app, auth, frame
+from cdp.ui import auth, frame
 
-st.set_page_config(page_title="Composable CDP", page_icon="static/logo.svg", layout="wide")
+st.set_page_config(page_icon="static/logo.svg", layout="wide")
 
 
 def pages(admin: bool) -> dict[str, list[st.Page]]:
@@ -12,28 +12,34 @@ def pages(admin: bool) -> dict[str, list[st.Page]]:
     return {
         "": [
             st.Page(
-                "pages/overview.py",
+                "console/overview.py",
                 title="Overview",
                 icon=":material/monitoring:",
                 url_path="home",
                 default=True,
             ),
             st.Page(
-                "pages/customer_explorer.py",
+                "console/customer_explorer.py",
                 title="Customer Explorer",
                 icon=":material/person_search:",
                 url_path="customers",
             ),
+            st.Page(
+                "console/profile.py",
+                title="Profile",
+                url_path="profile",
+                visibility="hidden",
+            ),
         ],
         "Govern": [
             st.Page(
-                "pages/stitching_audit.py",
+                "console/stitching_audit.py",
                 title="Stitching Audit",
                 icon=":material/hub:",
                 url_path="stitching",
             ),
             st.Page(
-                "pages/consent_review.py",
+                "console/consent_review.py",
                 title="Consent Review",
                 icon=":material/verified_user:",
                 url_path="consent",
@@ -41,13 +47,13 @@ def pages(admin: bool) -> dict[str, list[st.Page]]:
         ],
         "Operate": [
             st.Page(
-                "pages/pipeline_control.py",
+                "console/pipeline_control.py",
                 title="Pipeline Control",
                 icon=":material/account_tree:",
                 url_path="pipeline",
             ),
             st.Page(
-                "pages/audit_log.py",
+                "console/audit_log.py",
                 title="Audit Log",
                 icon=":material/history:",
                 url_path="audit",
@@ -57,9 +63,10 @@ def pages(admin: bool) -> dict[str, list[st.Page]]:
     }
 
 
-if app.takes_pages_for_itself():
-    st.navigation(pages(admin=False), position="hidden")  # ends that, from the next run on
-    st.rerun()
+if "cdp.arrived" not in st.session_state:
+    # Who sends the form before the browser knows which page this is would come to the first one.
+    st.navigation(pages(admin=False), position="hidden")
+    st.session_state["cdp.arrived"] = True
 user = None
 with frame.told():
     user = auth.sign_in()

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.pages_manager import PagesManager
 
 from cdp.deployments.build import Platform, build
 from cdp.settings import Settings
@@ -25,20 +24,6 @@ _shown: dict[str, str | None] = {}  # what tables ask for in every cell, without
 def currency() -> str | None:
     """Return the property's currency; None where it is not configured."""
     return _shown.get("currency")
-
-
-def takes_pages_for_itself() -> bool:
-    """Whether Streamlit still serves `pages/` by file name, as its older kind of app.
-
-    So it does in a server, or a test, that has not come to `st.navigation` yet; widgets drawn then
-    forget what was typed into them. `own_pages` keeps a whole server from it.
-    """
-    return bool(PagesManager.uses_pages_directory)
-
-
-def own_pages() -> None:
-    """Keep Streamlit from serving `pages/` by file name before Home.py has run once."""
-    PagesManager.uses_pages_directory = False
 
 
 def warehouse() -> Warehouse | None:

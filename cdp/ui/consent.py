@@ -15,7 +15,7 @@ from cdp.ui.profile.consent import history_table, state_column
 from cdp.warehouse.port import Warehouse
 
 Report = Mapping[str, Any]
-PROFILE: Final = "pages/customer_explorer.py"
+PROFILE: Final = "console/profile.py"
 
 
 def numbers(report: Report) -> None:
@@ -183,7 +183,7 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
         st.dataframe(
             [
                 {
-                    "Profile": f"customers?profile={found.profile_id}&details=Consent+history",
+                    "Profile": f"profile?profile={found.profile_id}&details=Consent+history",
                     "Purpose": found.purpose,
                     "In force": [found.state],
                     "By": found.source,

@@ -1,6 +1,6 @@
 """The frame of a page: its head, its cards, and what it says where there is nothing to show."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
@@ -113,6 +113,20 @@ def kpi(
             )
 
 
+def tabs(drawn: Mapping[str, Callable[[], object]], key: str = "tab") -> None:
+    """Draw tabs; the address says which is open, and only that one does its work.
+
+    Args:
+        drawn: labels, each with what draws the tab.
+        key: the parameter of the address.
+    """
+    shown = st.tabs(list(drawn), key=key, on_change="rerun", bind="query-params")
+    for tab, draw in zip(shown, drawn.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
+
+
 def nothing(words: str, icon: str = "inbox") -> None:
     """Say what is missing, and what to do next."""
     with st.container(border=True, horizontal_alignment="center", gap="xsmall"):
@@ -134,6 +148,34 @@ def still_signed_in(actor: Callable[[], str]) -> None:
         st.rerun()
 
 
+def ask_why(
+    title: str,
+    told: str,
+    question: str,
+    confirm: Callable[[str], None],
+    *,
+    actor: Callable[[], str],
+    icon: str,
+) -> None:
+    """Open the dialog of an action that needs a reason.
+
+    Args:
+        told: what it does, and what is kept of it.
+        confirm: draws the button that acts, with the reason.
+        actor: see `cdp.ui.auth.actor`.
+        icon: the name of a Material symbol.
+    """
+
+    @st.dialog(title, icon=f":material/{icon}:")
+    def ask() -> None:
+        still_signed_in(actor)
+        st.write(told)
+        reason = st.text_input(question, key="reason", max_chars=500)
+        confirm(" ".join((reason or "").split()))
+
+    ask()
+
+
 def not_refreshed() -> None:
     """Say that no refresh has settled yet, and what to do."""
     nothing(
@@ -142,7 +184,7 @@ def not_refreshed() -> None:
     )
     with st.container(horizontal=True, horizontal_alignment="center"):
         st.page_link(
-            "pages/pipeline_control.py", label="Pipeline Control", icon=":material/account_tree:"
+            "console/pipeline_control.py", label="Pipeline Control", icon=":material/account_tree:"
         )
 
 

@@ -12,9 +12,9 @@ from cdp.ui.frame import card, kpi
 
 Report = Mapping[str, Any]
 
-EXPLORER: Final = "pages/customer_explorer.py"
-CONSENT: Final = "pages/consent_review.py"
-PIPELINE: Final = "pages/pipeline_control.py"
+EXPLORER: Final = "console/customer_explorer.py"
+CONSENT: Final = "console/consent_review.py"
+PIPELINE: Final = "console/pipeline_control.py"
 
 
 def numbers(report: Report) -> None:

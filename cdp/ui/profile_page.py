@@ -9,9 +9,10 @@ from typing import Any
 
 import streamlit as st
 
+from cdp.domain.pseudonym import pseudonym
 from cdp.insight import person
 from cdp.insight.person import Person
-from cdp.ui import app, frame, masks, words
+from cdp.ui import app, frame, masks, people, words
 from cdp.ui.frame import Badge, card
 from cdp.ui.masks import Show
 from cdp.ui.profile import consent, fields, figures, identities, timeline
@@ -32,13 +33,16 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     version = platform.published_version()
     known = identities.known(found, version)
     show, conceal = masks.shower(masked), person.concealer(found, masked, known)
-    st.page_link("pages/customer_explorer.py", label="All customers", icon=":material/arrow_back:")
+    people.keep_profile(profile_id)
+    people.link_to_list()
     if found.state == "unknown":
         with frame.head("No such profile"):
             pass
         _explain_state(found)
         return
     shown = replace(found, body=person.raw(found, masked, known))
+    # Never an identifier: titles stay in the browser's history.
+    st.set_page_config(page_title=pseudonym(found.profile_id))
     with frame.head(_title(found, show), _caption(found), _badges(found)):
         _actions(found, shown, act, actor, masked=bool(masked))
     _explain_state(found)
@@ -47,31 +51,23 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     line, cluster = _card_row(found, version, until, show, conceal)
     with card("Consent", "The state in force for each purpose, and what decided it."):
         consent.consents(found)
-    tabs = st.tabs(
-        ["Events", "Identities", "Consent history", "Fields", "Document"],
+    later = partial(st.caption, "Nothing before the first refresh.")
+    frame.tabs(
+        {
+            "Events": partial(timeline.event_table, line, conceal, show) if line else later,
+            "Identities": partial(identities.evidence, cluster, found, show) if cluster else later,
+            "Consent history": partial(consent.consent_history, found, version, show)
+            if version
+            else later,
+            "Fields": partial(fields.origins, shown, platform.policy),
+            "Document": partial(st.json, shown.body, expanded=2),
+        },
         key="details",
-        on_change="rerun",
-        bind="query-params",
     )
-    drawn = (
-        (lambda: timeline.event_table(line, conceal, show)) if line else None,
-        (lambda: identities.evidence(cluster, found, show)) if cluster else None,
-        (lambda: consent.consent_history(found, version, show)) if version else None,
-        lambda: fields.origins(shown, platform.policy),
-        lambda: st.json(shown.body, expanded=2),
-    )
-    for tab, draw_tab in zip(tabs, drawn, strict=True):
-        if tab.open:
-            with tab:
-                draw_tab() if draw_tab else st.caption("Nothing before the first refresh.")
 
 
 def _title(found: Person, show: Show) -> str:
-    """Return what a person is called: the strongest identifier that may be shown."""
-    if found.identifiers:
-        first = found.identifiers[0]
-        return masks.name(first.type, first.value, show)
-    return "Nobody that may be told"
+    return people.called(found.profile_id, ((i.type, i.value) for i in found.identifiers), show)
 
 
 def _badges(found: Person) -> tuple[Badge, ...]:
@@ -185,21 +181,26 @@ def _actions(
     )
 
 
-@st.dialog("Reveal identifiers?", icon=":material/visibility:")
 def _reveal(profile_id: str, act: Act, actor: Callable[[], str]) -> None:
-    """Ask for the reason."""
-    frame.still_signed_in(actor)
-    st.write("Your name, this profile and the reason are kept in the audit log.")
-    reason = st.text_input("Why do you need them?", key="reason", max_chars=500)
-    done = st.button(
-        "Reveal",
-        key="reveal_it",
-        type="primary",
-        on_click=_revealed,
-        args=(profile_id, reason, act),
+    def confirm(reason: str) -> None:
+        done = st.button(
+            "Reveal",
+            key="reveal_it",
+            type="primary",
+            on_click=_revealed,
+            args=(profile_id, reason, act),
+        )
+        if done:
+            st.rerun()
+
+    frame.ask_why(
+        "Reveal identifiers?",
+        "Your name, this profile and the reason are kept in the audit log.",
+        "Why do you need them?",
+        confirm,
+        actor=actor,
+        icon="visibility",
     )
-    if done:
-        st.rerun()
 
 
 def _revealed(profile_id: str, reason: str, act: Act) -> None:

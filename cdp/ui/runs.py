@@ -240,15 +240,20 @@ def details(
         )
         if said := outcome(run):
             (st.error if run.state == "failed" else st.info)(words.plain(said))
-        steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
-        with steps:
-            began, failed = (_trace if run.active else _ended)(executions, run.id)
-            gantt(began, key="gantt")
-            _exceptions(failed)
-        with shards:
-            _receipts(receipts(documents, objects, run.id))
-        with rejected:
-            _rejects(rejects(objects, run.id), run)
+        frame.tabs(
+            {
+                "Steps": partial(_steps, run, executions),
+                "Receipts": lambda: _receipts(receipts(documents, objects, run.id)),
+                "Rejected rows": lambda: _rejects(rejects(objects, run.id), run),
+            },
+            key="of_run",
+        )
+
+
+def _steps(run: Run, executions: Executions) -> None:
+    began, failed = (_trace if run.active else _ended)(executions, run.id)
+    gantt(began, key="gantt")
+    _exceptions(failed)
 
 
 def _trace(_executions: Executions, run_id: str) -> tuple[list[Phase], list[Step]]:

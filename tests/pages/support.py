@@ -7,7 +7,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from cdp.deployments.build import HOME_PAGE
@@ -15,20 +14,7 @@ from cdp.domain.access import Role
 
 SECONDS = 30
 ACCOUNTS = {Role.ADMIN: "ada", Role.MARKETER: "max"}
-PAGES = sorted((HOME_PAGE.parent / "pages").glob("*.py"))
-
-
-class Served:
-    """`PagesManager` in a server that `serve` started, or that has come to `st.navigation`.
-
-    AppTest would begin each of its runs as the first of a server.
-    """
-
-    uses_pages_directory: bool | None = None  # what AppTest sets
-
-    def __new__(cls, *args: object, **more: object) -> PagesManager:  # type: ignore[misc]
-        PagesManager.uses_pages_directory = False
-        return PagesManager(*args, **more)  # type: ignore[arg-type]
+PAGES = sorted((HOME_PAGE.parent / "console").glob("*.py"))
 
 
 def visit() -> AppTest:
@@ -55,21 +41,22 @@ def inside(at: AppTest) -> bool:
 
 
 def open_page(at: AppTest, page: Path) -> AppTest:
-    """Go to a page of `pages/`."""
-    at.switch_page(f"pages/{page.name}").run()
+    """Go to a page of `console/`."""
+    at.switch_page(f"console/{page.name}").run()
     assert not at.exception
     return at
 
 
 def go(at: AppTest, name: str, tab: str = "", **query: str) -> AppTest:
-    """Go to an address: a page of `pages/`, perhaps one of its tabs, with its parameters."""
+    """Go to an address: a page of `console/`, perhaps one of its tabs, with its parameters."""
     at.query_params.clear()
+    name = "profile" if "profile" in query else name
     if tab:  # AppTest would take the tab of another page with it
-        at.switch_page("pages/overview.py").run()
+        at.switch_page("console/overview.py").run()
         query["details" if "profile" in query else "tab"] = tab
     for key, value in query.items():
         at.query_params[key] = value
-    at.switch_page(f"pages/{name}.py").run()
+    at.switch_page(f"console/{name}.py").run()
     assert not at.exception
     return at
 

@@ -283,14 +283,9 @@ def test_a_page_run_as_a_file_of_its_own_shows_nothing(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-@pytest.mark.parametrize("server", ["warm", "cold"])
-def test_a_visitor_sees_the_form_whatever_the_address(
-    request: pytest.FixtureRequest, page: Path, server: str
-) -> None:
-    if server == "cold":
-        request.getfixturevalue("cold")
+def test_a_visitor_sees_the_form_whatever_the_address(page: Path) -> None:
     first = AppTest.from_file(str(HOME_PAGE), default_timeout=SECONDS)
-    first.switch_page(f"pages/{page.name}").run()
+    first.switch_page(f"console/{page.name}").run()
     for at in (first, open_page(visit(), page)):
         assert not at.exception
         assert not inside(at)

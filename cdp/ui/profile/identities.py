@@ -69,7 +69,7 @@ def evidence(cluster: stitching.Cluster, found: Person, show: Show) -> None:
 def link_to_audit(found: Person) -> None:
     """Draw the way to the cluster's audit."""
     st.page_link(
-        "pages/stitching_audit.py",
+        "console/stitching_audit.py",
         label="Audit",
         icon=":material/arrow_forward:",
         icon_position="right",
