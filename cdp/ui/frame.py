@@ -88,20 +88,22 @@ def kpi(
         share: of 1, drawn as a bar.
         link: a page, its words, and its query.
     """
-    with st.container(border=True, height="stretch", gap="xsmall"):
-        st.metric(
-            label,
-            value,
-            delta=delta,
-            help=help,
-            delta_description=note if delta else None,
-        )
-        if note and not delta:
-            st.caption(note)
-        if chart:
-            charts.spark(chart, chart_type, key=f"spark_{label}", alt=f"{label}, day by day")
-        if share is not None:
-            st.progress(share)
+    # The links of a row stand in one line, whatever is above them.
+    with st.container(border=True, height="stretch", gap="xsmall", vertical_alignment="distribute"):
+        with st.container(gap="xsmall"):
+            st.metric(
+                label,
+                value,
+                delta=delta,
+                help=help,
+                delta_description=note if delta else None,
+            )
+            if note and not delta:
+                st.caption(note)
+            if chart:
+                charts.spark(chart, chart_type, key=f"spark_{label}", alt=f"{label}, day by day")
+            if share is not None:
+                st.progress(share)
         if link:
             page, text, query = link
             st.page_link(

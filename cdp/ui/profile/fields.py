@@ -18,6 +18,7 @@ def origins(shown: Person, policy: Policy) -> None:
         shown: with the body that may be shown.
     """
     rows = person.fields(shown, policy)
+    st.caption("Long texts are cut; a double click on one shows the whole of it.")
     st.dataframe(
         [
             {
@@ -34,7 +35,13 @@ def origins(shown: Person, policy: Policy) -> None:
         hide_index=True,
         key="origins",
         height=520,
-        column_config={"Consent": state_column()},
+        column_config={
+            "Consent": state_column("Consent"),
+            # So that every column is in sight at 1,440 pixels.
+            "Value": st.column_config.TextColumn(width=180),
+            "Comes from": st.column_config.TextColumn(width=250),
+            "Run": st.column_config.TextColumn(width=90),
+        },
         alt="Origin of each field",
     )
 
