@@ -24,12 +24,7 @@ def pages(admin: bool) -> dict[str, list[st.Page]]:
                 icon=":material/person_search:",
                 url_path="customers",
             ),
-            st.Page(
-                "console/profile.py",
-                title="Profile",
-                url_path="profile",
-                visibility="hidden",
-            ),
+            st.Page("console/profile.py", title="Profile", url_path="profile", visibility="hidden"),
         ],
         "Govern": [
             st.Page(
