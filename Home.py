@@ -68,6 +68,8 @@ with frame.told():
 page = st.navigation(
     pages(admin=bool(user and user.is_admin)), position="sidebar" if user else "hidden"
 )
+# A page that says its title itself, as a profile does, keeps the next ones from theirs.
+st.set_page_config(page_title=page.title)
 if user is None:
     st.stop()
 frame.sidebar(user.name, user.role.value, auth.sign_out_button)

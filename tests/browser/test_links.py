@@ -48,23 +48,23 @@ def stands(page: Page, path: str) -> None:
     expect(page.locator("[data-stale=true]")).to_have_count(0)
 
 
-def links(page: Page) -> list[str]:
-    """Return where the page's links lead, of profiles of a list the first two."""
+def links(page: Page) -> dict[str, str]:
+    """Return where the page's links lead, with their `href`; of people in a list the first two."""
     found = page.locator("a[href]:visible").evaluate_all(
-        "links => links.filter(a => a.target !== '_blank').map(a => a.getAttribute('href'))"
+        """links => links.filter(a => a.target !== '_blank' && !a.hash)
+          .map(a => [a.pathname + a.search, a.getAttribute('href')])"""
     )
-    unique = [path if path.startswith("/") else f"/{path}" for path in dict.fromkeys(found)]
-    people = [path for path in unique if path.startswith("/profile?")]
-    return [path for path in unique if path not in people[2:]]
+    people = [path for path, _ in found if path.startswith("/profile?")]
+    return {path: href for path, href in found if path not in people[2:]}
 
 
 def follow(page: Page, origin: str) -> Iterator[str]:
     """Follow each link of a page and come back each time; yield where they lead."""
     stands(page, origin)
-    for path in links(page):
+    for path, href in links(page).items():
         if path == origin:
             continue
-        page.locator(f'a[href="{path}"]:visible').first.click()
+        page.locator(f'a[href="{href}"]:visible').first.click()
         stands(page, path)
         page.go_back()
         stands(page, origin)

@@ -135,7 +135,7 @@ def test_dialogs_and_fragments_begin_by_asking_who_is_there() -> None:
         if {dotted(of) for of in node.decorator_list} & {"st.dialog", "st.fragment"}
     }
     assert len(found) >= 4
-    asked = {"auth.require", "still_signed_in"}
+    asked = {"auth.require", "frame.still_signed_in", "still_signed_in"}
     assert {name: first for name, first in found.items() if first not in asked} == {}
 
 
