@@ -10,8 +10,9 @@ from bench.console.profiles import email, kind, phone, profile_id
 from cdp.deployments.build import Platform
 from cdp.insight import customers
 from cdp.insight.customers import Filters, Order
+from cdp.ui.customers import PAGE
 
-LIST = "[data-testid=stDataFrame]"
+LIST = '[data-testid=stPageLink] a[href*="profile="]'
 METRIC = "[data-testid=stMetric]"
 
 
@@ -32,7 +33,7 @@ def cases(platform: Platform, url: str) -> list[Case]:
     demo = platform.documents.get("reports", "stitching").body["clusters"]["largest"][0]
     after = None
     for _ in range(999):
-        after = customers.page(platform.documents, Filters(), Order.LAST_SEEN, after).cursor
+        after = customers.page(platform.documents, Filters(), Order.LAST_SEEN, after, PAGE).cursor
     lists = {
         "Explorer, first page": "",
         "Explorer, page 1,000": f"after={after}&page=1000",
@@ -67,7 +68,7 @@ def cases(platform: Platform, url: str) -> list[Case]:
         "Profile with events and a cluster": demo["profile_id"],
     }
     found += [
-        _reload(name, f"{url}/customers?profile={key}", "[data-testid=stTabs]")
+        _reload(name, f"{url}/profile?profile={key}", "[data-testid=stTabs]")
         for name, key in profiles.items()
     ]
     return found

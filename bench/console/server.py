@@ -13,8 +13,6 @@ from pathlib import Path
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 from streamlit.web import cli
 
-from cdp.ui.app import own_pages
-
 script, port, times = sys.argv[1:4]
 original = ScriptRunner._run_script
 lock = threading.Lock()
@@ -32,5 +30,4 @@ def timed(self, rerun_data):
 
 
 ScriptRunner._run_script = timed
-own_pages()
 cli.main(["run", script, f"--server.port={port}", "--server.address=127.0.0.1"])

@@ -28,9 +28,6 @@ def serve(platform: Platform, port: int, address: str) -> None:
     out.print(f"The console is at http://{address}:{port}. Ctrl+C ends it.")
     from streamlit.web import cli  # noqa: PLC0415
 
-    from cdp.ui.app import own_pages  # noqa: PLC0415
-
     os.environ |= platform.settings.environment()
     os.chdir(HOME_PAGE.parent)  # Streamlit reads its configuration there
-    own_pages()
     cli.main(["run", HOME_PAGE.name, f"--server.address={address}", f"--server.port={port}"])

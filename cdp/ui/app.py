@@ -27,18 +27,16 @@ def currency() -> str | None:
     return _shown.get("currency")
 
 
-def takes_pages_for_itself() -> bool:
-    """Whether Streamlit still serves `pages/` by file name, as its older kind of app.
-
-    So it does in a server, or a test, that has not come to `st.navigation` yet; widgets drawn then
-    forget what was typed into them. `own_pages` keeps a whole server from it.
-    """
-    return bool(PagesManager.uses_pages_directory)
-
-
 def own_pages() -> None:
-    """Keep Streamlit from serving `pages/` by file name before Home.py has run once."""
-    PagesManager.uses_pages_directory = False
+    """Let Home.py answer for every address; the first line of whatever Streamlit may run.
+
+    Until `st.navigation` has run once in a process, Streamlit serves `pages/` by file name, without
+    Home.py. Pages bear their files' names in the address: the first visitor's is found, and ends
+    that.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 def warehouse() -> Warehouse | None:
@@ -63,6 +61,10 @@ def need_warehouse() -> Warehouse:
 def _opened(version: str) -> Any:
     del version
     return platform().published()
+
+
+# What a published version tells, asked once: the version is part of the key.
+per_version = st.cache_data(max_entries=500, ttl="1h", show_spinner=False)
 
 
 def report(subject: str) -> dict[str, Any] | None:

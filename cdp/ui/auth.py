@@ -21,7 +21,7 @@ from cdp.domain.errors import CdpError
 from cdp.domain.payload import timestamp
 from cdp.governance.accounts import MAX_PASSWORD_BYTES, Account
 from cdp.governance.actions import permits
-from cdp.ui.app import platform
+from cdp.ui.app import own_pages, platform
 from cdp.ui.frame import FLASH
 from cdp.ui.words import plain
 
@@ -77,6 +77,7 @@ def require(role: Role = Role.MARKETER) -> User:
     Stops the page for a visitor, and for a role that does not suffice. Fragments and dialogs run
     without their page, and begin with it, too.
     """
+    own_pages()
     at_home = st.session_state.get(_ROUTED)
     try:
         user = current_user() if at_home else None

@@ -8,13 +8,14 @@ import streamlit as st
 from cdp.domain.policy import Policy
 from cdp.insight import consent, person
 from cdp.profiles.port import Document, DocumentStore
-from cdp.ui import app, charts, frame, masks, profile, words
+from cdp.ui import app, charts, frame, masks, words
 from cdp.ui.frame import card, kpi
 from cdp.ui.masks import NAMES, Show
+from cdp.ui.profile.consent import history_table, state_column
 from cdp.warehouse.port import Warehouse
 
 Report = Mapping[str, Any]
-PROFILE: Final = "pages/customer_explorer.py"
+PROFILE: Final = "pages/profile.py"
 
 
 def numbers(report: Report) -> None:
@@ -169,7 +170,7 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
             ],
             hide_index=True,
             key="conflicts",
-            column_config={"In force": profile.state_column("In force")},
+            column_config={"In force": state_column("In force")},
             alt="Disagreements by purpose",
         )
         purpose = st.pills(
@@ -181,7 +182,7 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
         st.dataframe(
             [
                 {
-                    "Profile": f"customers?profile={found.profile_id}&details=Consent+history",
+                    "Profile": f"profile?profile={found.profile_id}&details=Consent+history",
                     "Purpose": found.purpose,
                     "In force": [found.state],
                     "By": found.source,
@@ -194,7 +195,7 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
             key="disagreements",
             column_config={
                 "Profile": st.column_config.LinkColumn(display_text=r"profile=(p_[0-9a-f]+)"),
-                "In force": profile.state_column("In force"),
+                "In force": state_column("In force"),
                 "Granted by": st.column_config.TextColumn(width="large"),
                 "Denied by": st.column_config.TextColumn(width="large"),
             },
@@ -233,7 +234,7 @@ def decisions(report: Report, loads: Sequence[Document]) -> None:
                 hide_index=True,
                 key="decisions",
                 column_config={
-                    "State": profile.state_column(),
+                    "State": state_column(),
                     "Decisions": st.column_config.NumberColumn(format="localized"),
                 },
                 alt="Decisions by source, purpose and state",
@@ -330,4 +331,4 @@ def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool)
                 query_params={"profile": profile_id},
             )
             told = consent.history(warehouse, policy, profile_id)
-            profile.history_table(told, show, key=f"history_{profile_id}")
+            history_table(told, show, key=f"history_{profile_id}")

@@ -13,10 +13,10 @@ from cdp.domain.policy import Policy
 from cdp.governance.actions import EXPORT_AT_MOST, MIN_REASON
 from cdp.insight import customers, person
 from cdp.insight.customers import Filters, Listing, Order
-from cdp.ui import app, frame, masks, words
+from cdp.ui import app, frame, masks, people, words
 from cdp.ui.masks import NAMES, Show
 
-PAGE: Final = 50
+PAGE: Final = 25
 _FILTERS: Final = ("consent", "seen", "revenue", "sessions", "source", "country", "stitched")
 _RANGES: Final = ("seen", "revenue", "sessions", "stitched")
 _ORDERS: Final[Mapping[str, str]] = {
@@ -43,6 +43,7 @@ def draw(*, is_admin: bool, actor: Callable[[], str]) -> None:
     """Draw the search, the filters and the page of the list that the address names."""
     platform = app.platform()
     query = st.query_params.to_dict()
+    people.keep_list()
     filters = customers.from_query(query, platform.policy)
     asked = Order(query["order"]) if query.get("order") in set(Order) else None
     report = app.report("overview")
@@ -80,8 +81,9 @@ def draw(*, is_admin: bool, actor: Callable[[], str]) -> None:
     if not listing.rows:
         _empty(query, refreshed=report is not None)
         return
-    _table(listing, order, show)
     _pager(listing, query, total)
+    _rows(listing, order, show)
+    _pager(listing, query, total, "_below")
     if filters != Filters() or order is Order.ID:
         return
     missing = _without_value(home, order, today)
@@ -140,7 +142,7 @@ def _found(show: Show) -> bool:
     platform = app.platform()
     ids = person.find(platform.documents, typed)
     if len(ids) == 1:
-        open_profile(ids[0])
+        st.switch_page(people.PROFILE, query_params={"profile": ids[0]})
     if not ids:
         frame.nothing(
             "Nobody has this identifier: it is unknown, or consent does not permit to keep it. "
@@ -151,23 +153,10 @@ def _found(show: Show) -> bool:
     st.caption(f"{words.count(len(ids), 'profile')} with this identifier")
     for profile_id in ids:
         found = person.person(platform.documents, platform.policy, profile_id)
-        name = found.identifiers[0] if found.identifiers else None
         ground = masks.ground({told.purpose: told.state for told in found.consent})
-        st.page_link(
-            "pages/customer_explorer.py",
-            label=words.plain(
-                f"{show(name.type, name.value, ground) if name else ''} {profile_id}"
-            ),
-            icon=":material/person:",
-            query_params={"profile": profile_id},
-        )
+        known = ((i.type, i.value) for i in found.identifiers)
+        people.link(profile_id, people.called(profile_id, known, show, ground))
     return True
-
-
-def open_profile(profile_id: str) -> None:
-    """Go to the page of a profile."""
-    st.query_params.from_dict({"profile": profile_id})
-    st.rerun()
 
 
 # --- filters --------------------------------------------------------------------------------------
@@ -330,50 +319,47 @@ def _empty(query: Mapping[str, str], *, refreshed: bool) -> None:
 # --- the list -------------------------------------------------------------------------------------
 
 
-def _table(listing: Listing, order: Order, show: Show) -> None:
-    chosen = st.dataframe(
-        [
-            {
-                "Customer": _name(row, show),
-                "Identifiers": row.identifiers_count,
-                "Last seen": words.moment(row.last_seen),
-                "Sessions": row.sessions,
-                "Revenue": words.money(row.revenue),
-                "Source": row.source or "",
-                "Country": row.country or "",
-                "Permits": [name for name, state in row.consent.items() if state == "granted"],
-                "Profile": row.profile_id,
-                **({} if row.state == customers.LIVE else {"State": row.state}),
-            }
-            for row in listing.rows
-        ],
-        key=f"list_{order.value}",
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        height=560,
-        placeholder=words.NOTHING,
-        column_config={
-            "Identifiers": st.column_config.NumberColumn(format="localized", width="small"),
-            "Sessions": st.column_config.NumberColumn(format="localized", width="small"),
-            "Revenue": st.column_config.TextColumn(alignment="right"),
-            "Permits": st.column_config.ListColumn(),
-        },
-        alt="Profiles; choose one to open it",
-    )
-    picked = chosen["selection"]["rows"]
-    if picked and picked[0] < len(listing.rows):
-        open_profile(listing.rows[picked[0]].profile_id)
+def _rows(listing: Listing, order: Order, show: Show) -> None:
+    """Draw the profiles: a row each, on a narrow screen a card."""
+    first = order is Order.FIRST_SEEN
+    with st.container(gap="xxsmall"):
+        for row in listing.rows:
+            with st.container(
+                border=True, horizontal=True, vertical_alignment="center", gap="xsmall"
+            ):
+                people.link(row.profile_id, words.cut(_name(row, show), 24), width=200)
+                seen = words.moment(row.first_seen if first else row.last_seen)
+                st.caption(f"{'first seen' if first else 'seen'} {seen}", width=170)
+                st.text(_count(row.sessions, "session"), width=105)
+                st.text(words.money(row.revenue), width=100)
+                st.caption(_count(row.identifiers_count, "identifier"), width=90)
+                st.markdown(f":small[{_facts(row)}]", width=295)
+
+
+def _count(value: int | None, one: str) -> str:
+    return "" if value is None else words.count(value, one)
+
+
+def _facts(row: customers.Row) -> str:
+    """Return where somebody comes from and what they permit."""
+    where = " · ".join(words.plain(text) for text in (row.source, row.country) if text)
+    state = "" if row.state == customers.LIVE else f":orange-badge[{row.state}] "
+    granted = (name for name, state in row.consent.items() if state == "granted")
+    permits = " ".join(f":green-badge[{words.plain(name)}]" for name in granted)
+    return f"{state}{where} {permits}"
 
 
 def _name(row: customers.Row, show: Show) -> str:
-    for kind in NAMES:
-        if values := row.identifiers.get(kind):
-            return masks.name(kind, values[0], show, masks.ground(row.consent))
-    return "no identifier"
+    known = ((kind, value) for kind in NAMES for value in row.identifiers.get(kind, ())[:1])
+    return people.called(row.profile_id, known, show, masks.ground(row.consent))
 
 
-def _pager(listing: Listing, query: Mapping[str, str], total: int) -> None:
+def _pager(listing: Listing, query: Mapping[str, str], total: int, below: str = "") -> None:
+    """Draw the way through the list.
+
+    Args:
+        below: what keeps its buttons apart from those above the list.
+    """
     text = query.get("page", "1")
     page = int(text) if text.isdecimal() and len(text) < 9 else 1
     first = (page - 1) * PAGE + 1
@@ -385,7 +371,7 @@ def _pager(listing: Listing, query: Mapping[str, str], total: int) -> None:
         )
         st.button(
             "First page",
-            key="first",
+            key=f"first{below}",
             icon=":material/first_page:",
             disabled="after" not in query,
             on_click=_turn,
@@ -393,7 +379,7 @@ def _pager(listing: Listing, query: Mapping[str, str], total: int) -> None:
         )
         st.button(
             "Next",
-            key="next",
+            key=f"next{below}",
             icon=":material/chevron_right:",
             icon_position="right",
             disabled=listing.cursor is None,
@@ -418,29 +404,31 @@ def _export_button(view: View, actor: Callable[[], str]) -> None:
         _export(view, actor)
 
 
-@st.dialog("Export this list?", icon=":material/download:")
 def _export(view: View, actor: Callable[[], str]) -> None:
-    """Ask for the reason, then hand over the file."""
-    frame.still_signed_in(actor)
     rows = min(view.total, EXPORT_AT_MOST)
-    st.write(
+    told = (
         f"{words.count(rows, 'profile')} as CSV, with identifiers. Your name, the filters and the "
         "reason are kept in the audit log."
     )
     if view.total > rows:
-        st.warning(
-            f"The list has {words.number(view.total)}; the first {words.number(rows)} are taken."
+        told += (
+            f" The list has {words.number(view.total)}; the first {words.number(rows)} are taken."
         )
-    reason = st.text_input("What are they for?", key="export_reason", max_chars=500)
-    st.download_button(
-        "Export",
-        data=partial(_file, view, rows, reason or "", actor),
-        file_name="profiles.csv",
-        mime="text/csv",
-        key="export_it",
-        on_click="ignore",
-        disabled=len(" ".join((reason or "").split())) < MIN_REASON,
-        help=f"Say why, in {MIN_REASON} characters or more.",
+
+    def confirm(reason: str) -> None:
+        st.download_button(
+            "Export",
+            data=partial(_file, view, rows, reason, actor),
+            file_name="profiles.csv",
+            mime="text/csv",
+            key="export_it",
+            on_click="ignore",
+            disabled=len(reason) < MIN_REASON,
+            help=f"Say why, in {MIN_REASON} characters or more.",
+        )
+
+    frame.ask_why(
+        "Export this list?", told, "What are they for?", confirm, actor=actor, icon="download"
     )
 
 

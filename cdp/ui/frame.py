@@ -1,6 +1,6 @@
 """The frame of a page: its head, its cards, and what it says where there is nothing to show."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
@@ -92,22 +92,24 @@ def kpi(
         share: of 1, drawn as a bar.
         link: a page, its words, and its query.
     """
-    with st.container(border=True, height="stretch", gap="xsmall"):
-        st.metric(
-            label,
-            value,
-            delta=delta,
-            help=help,
-            delta_description=note if delta else None,
-        )
-        if note and not delta:
-            st.caption(note)
-        if chart:
-            charts.spark(chart, chart_type, key=f"spark_{label}", alt=f"{label}, day by day")
-        elif no_chart:
-            st.caption(no_chart)
-        if share is not None:
-            st.progress(share)
+    # The links of a row stand in one line, whatever is above them.
+    with st.container(border=True, height="stretch", gap="xsmall", vertical_alignment="distribute"):
+        with st.container(gap="xsmall"):
+            st.metric(
+                label,
+                value,
+                delta=delta,
+                help=help,
+                delta_description=note if delta else None,
+            )
+            if note and not delta:
+                st.caption(note)
+            if chart:
+                charts.spark(chart, chart_type, key=f"spark_{label}", alt=f"{label}, day by day")
+            elif no_chart:
+                st.caption(no_chart)
+            if share is not None:
+                st.progress(share)
         if link:
             page, text, query = link
             st.page_link(
@@ -117,6 +119,20 @@ def kpi(
                 icon_position="right",
                 query_params=query,
             )
+
+
+def tabs(drawn: Mapping[str, Callable[[], object]], key: str = "tab") -> None:
+    """Draw tabs; the address says which is open, and only that one does its work.
+
+    Args:
+        drawn: labels, each with what draws the tab.
+        key: the parameter of the address.
+    """
+    shown = st.tabs(list(drawn), key=key, on_change="rerun", bind="query-params")
+    for tab, draw in zip(shown, drawn.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
 
 
 def nothing(words: str, icon: str = "inbox") -> None:
@@ -140,6 +156,34 @@ def still_signed_in(actor: Callable[[], str]) -> None:
         st.rerun()
 
 
+def ask_why(
+    title: str,
+    told: str,
+    question: str,
+    confirm: Callable[[str], None],
+    *,
+    actor: Callable[[], str],
+    icon: str,
+) -> None:
+    """Open the dialog of an action that needs a reason.
+
+    Args:
+        told: what it does, and what is kept of it.
+        confirm: draws the button that acts, with the reason.
+        actor: see `cdp.ui.auth.actor`.
+        icon: the name of a Material symbol.
+    """
+
+    @st.dialog(title, icon=f":material/{icon}:")
+    def ask() -> None:
+        still_signed_in(actor)
+        st.write(told)
+        reason = st.text_input(question, key="reason", max_chars=500)
+        confirm(" ".join((reason or "").split()))
+
+    ask()
+
+
 def not_refreshed() -> None:
     """Say that no refresh has settled yet, and what to do."""
     nothing(
@@ -147,9 +191,7 @@ def not_refreshed() -> None:
         "database",
     )
     with st.container(horizontal=True, horizontal_alignment="center"):
-        st.page_link(
-            "pages/pipeline_control.py", label="Pipeline Control", icon=":material/account_tree:"
-        )
+        st.page_link("pages/pipeline.py", label="Pipeline Control", icon=":material/account_tree:")
 
 
 def cursor(name: str, *of: object) -> str | None:

@@ -71,14 +71,6 @@ def ground(states: Mapping[str, str]) -> Ground:
     return Ground(frozenset(purpose for purpose, state in means.items() if state == "granted"))
 
 
-def name(kind: str, value: str, show: Show, ground: Ground | None = None) -> str:
-    """Return what somebody is called by an identifier, so that a masked one still tells a kind."""
-    shown = show(kind, value, ground)
-    if shown == value and kind != "client_id":
-        return shown
-    return {"user_id": f"Customer {shown}", "client_id": f"Visitor {shown}"}.get(kind, shown)
-
-
 def reveal(profile_id: str) -> None:
     """Show a profile's identifiers whole on its page to this session, for a quarter of an hour."""
     revealed = st.session_state.setdefault(_REVEALED, {})

@@ -14,9 +14,9 @@ from cdp.ui.frame import card, kpi
 
 Report = Mapping[str, Any]
 
-EXPLORER: Final = "pages/customer_explorer.py"
-CONSENT: Final = "pages/consent_review.py"
-PIPELINE: Final = "pages/pipeline_control.py"
+EXPLORER: Final = "pages/customers.py"
+CONSENT: Final = "pages/consent.py"
+PIPELINE: Final = "pages/pipeline.py"
 
 
 def numbers(report: Report) -> None:

@@ -5,14 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
+from cdp.domain.pseudonym import pseudonym
 from cdp.insight import person
 from cdp.insight.person import Person
-from cdp.ui import app, frame, masks
-from cdp.ui import profile as parts
-from cdp.ui.frame import card
+from cdp.ui import app, frame, masks, people, words
+from cdp.ui.frame import Badge, card
+from cdp.ui.masks import Show
+from cdp.ui.profile import consent, fields, figures, identities, timeline
 
 Act = Callable[..., None]
 """Takes an action for whoever is signed in then; see `cdp.ui.auth.act`."""
@@ -28,42 +31,126 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     found = person.person(platform.documents, platform.policy, profile_id)
     masked = masks.masked_on_page(is_admin, found)
     version = platform.published_version()
-    known = parts.known(found, version)
+    known = identities.known(found, version)
     withheld = masks.withheld(found)
     show = masks.shower(masked, withheld)
     conceal = person.concealer(found, masked, known, withheld)
-    st.page_link("pages/customer_explorer.py", label="All customers", icon=":material/arrow_back:")
+    people.keep_profile(profile_id)
+    people.link_to_list()
     if found.state == "unknown":
         with frame.head("No such profile"):
             pass
-        parts.explain_state(found)
+        _explain_state(found)
         return
     shown = replace(found, body=person.raw(found, masked, known, withheld))
-    with frame.head(parts.title(found, show), parts.caption(found), parts.badges(found)):
+    # Never an identifier: titles stay in the browser's history.
+    st.set_page_config(page_title=pseudonym(found.profile_id))
+    with frame.head(_title(found, show), _caption(found), _badges(found)):
         _actions(found, shown, act, actor, masked=bool(masked - withheld))
-    parts.explain_state(found)
+    _explain_state(found)
     until = _until()
-    parts.numbers(found, version, until)
-    line, cluster = parts.card_row(found, version, until, show, conceal)
+    figures.numbers(found, version, until)
+    line, cluster = _card_row(found, version, until, show, conceal)
     with card("Consent", "The state in force for each purpose, and what decided it."):
-        parts.consents(found)
-    tabs = st.tabs(
-        ["Events", "Identities", "Consent history", "Fields", "Document"],
+        consent.consents(found)
+    later = partial(st.caption, "Nothing before the first refresh.")
+    frame.tabs(
+        {
+            "Events": partial(timeline.event_table, line, conceal, show) if line else later,
+            "Identities": partial(identities.evidence, cluster, found, show) if cluster else later,
+            "Consent history": partial(consent.consent_history, found, version, show)
+            if version
+            else later,
+            "Fields": partial(fields.origins, shown, platform.policy),
+            "Document": partial(st.json, shown.body, expanded=2),
+        },
         key="details",
-        on_change="rerun",
-        bind="query-params",
     )
-    drawn = (
-        (lambda: parts.event_table(line, conceal, show)) if line else None,
-        (lambda: parts.evidence(cluster, found, show)) if cluster else None,
-        (lambda: parts.consent_history(found, version, show)) if version else None,
-        lambda: parts.origins(shown, platform.policy),
-        lambda: st.json(shown.body, expanded=2),
-    )
-    for tab, draw_tab in zip(tabs, drawn, strict=True):
-        if tab.open:
-            with tab:
-                draw_tab() if draw_tab else st.caption("Nothing before the first refresh.")
+
+
+def _title(found: Person, show: Show) -> str:
+    return people.called(found.profile_id, ((i.type, i.value) for i in found.identifiers), show)
+
+
+def _badges(found: Person) -> tuple[Badge, ...]:
+    """Return what stands below the title."""
+    shown: list[Badge] = []
+    match found.state:
+        case "not synchronised yet":
+            shown.append(("Not synchronised yet", "orange", "sync_problem"))
+        case "gone" | "deleted":
+            shown.append((found.state.capitalize(), "red", "person_off"))
+    match found.identity:
+        case "known":
+            shown.append(("Known customer", "green", "check_circle"))
+        case "anonymous":
+            shown.append(("Anonymous visitor", "gray", "visibility_off"))
+    total = sum(found.counts.values())
+    if total:
+        shown.append((words.count(total, "identifier"), "blue", "hub"))
+    shown += [
+        (f"{told.purpose} denied", "orange", "do_not_disturb_on")
+        for told in found.consent
+        if told.state == "denied"
+    ]
+    return tuple(shown)
+
+
+def _caption(found: Person) -> str:
+    """Return the line of facts below the title."""
+    ga4 = found.body.get("ga4")
+    ga4 = ga4 if isinstance(ga4, dict) else {}
+    parts = [words.plain(found.profile_id)]
+    if ga4.get("country"):
+        parts.append(words.plain(ga4["country"]))
+    if ga4.get("first_seen"):
+        parts.append(f"first seen {words.day(str(ga4['first_seen']))}")
+    if ga4.get("last_seen"):
+        parts.append(f"last seen {words.day(str(ga4['last_seen']))}")
+    return " · ".join(parts)
+
+
+def _explain_state(found: Person) -> None:
+    """Say what a reader might wonder about."""
+    if found.was:
+        st.info(
+            f"The profile {words.plain(found.was)} was merged into this one.",
+            icon=":material/call_merge:",
+        )
+    match found.state:
+        case "not synchronised yet":
+            st.info(
+                "Another system wrote this document and no refresh has reached it yet. It shows "
+                "what is there; the next refresh that knows the person adds the rest.",
+                icon=":material/sync_problem:",
+            )
+        case "gone":
+            st.info(
+                "Nothing is known of this profile any more: its consent was withdrawn, or its "
+                "identifiers belong to other profiles now.",
+                icon=":material/person_off:",
+            )
+        case "deleted":
+            st.info("This profile was deleted.", icon=":material/person_off:")
+        case "unknown":
+            st.error(
+                "There is no such profile. The link may be mistyped, or of another deployment.",
+                icon=":material/person_off:",
+            )
+
+
+def _card_row(found: Person, version: str | None, until: date, show: Show, conceal: Any) -> Any:
+    """Draw the timeline beside the identities, and return both for the tables below."""
+    if version is None:
+        st.info("No refresh has settled yet: there are no events and no evidence to show.")
+        return None, None
+    left, right = st.columns([5, 3])
+    with left, card("Engagement"):
+        line = timeline.engagement(found, version, until, conceal)
+    with right, card("Identities"):
+        cluster = identities.identities(found, version, show)
+        identities.link_to_audit(found)
+    return line, cluster
 
 
 def _until() -> date:
@@ -96,20 +183,25 @@ def _actions(
     )
 
 
-@st.dialog("Reveal identifiers?", icon=":material/visibility:")
 def _reveal(profile_id: str, act: Act, actor: Callable[[], str]) -> None:
-    """Ask for the reason."""
-    frame.still_signed_in(actor)
-    st.write("Your name, this profile and the reason are kept in the audit log.")
-    reason = st.text_input("Why do you need them?", key="reason", max_chars=500)
-    done = st.button(
-        "Reveal",
-        key="reveal_it",
-        on_click=_revealed,
-        args=(profile_id, reason, act),
+    def confirm(reason: str) -> None:
+        done = st.button(
+            "Reveal",
+            key="reveal_it",
+            on_click=_revealed,
+            args=(profile_id, reason, act),
+        )
+        if done:
+            st.rerun()
+
+    frame.ask_why(
+        "Reveal identifiers?",
+        "Your name, this profile and the reason are kept in the audit log.",
+        "Why do you need them?",
+        confirm,
+        actor=actor,
+        icon="visibility",
     )
-    if done:
-        st.rerun()
 
 
 def _revealed(profile_id: str, reason: str, act: Act) -> None:

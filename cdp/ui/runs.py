@@ -247,14 +247,19 @@ def details(
             st.error(words.plain(f"{told[0].upper()}{told[1:]}."), icon=":material/error:")
         elif said := outcome(run):
             st.info(words.plain(said))
-        steps, shards, rejected = st.tabs(["Steps", "Receipts", "Rejected rows"])
-        with steps:
+
+        def steps() -> None:
             gantt(began, key="gantt")
             _exceptions(failed)
-        with shards:
-            _receipts(receipts(documents, objects, run.id))
-        with rejected:
-            _rejects(rejects(objects, run.id), run)
+
+        frame.tabs(
+            {
+                "Steps": steps,
+                "Receipts": lambda: _receipts(receipts(documents, objects, run.id)),
+                "Rejected rows": lambda: _rejects(rejects(objects, run.id), run),
+            },
+            key="of_run",
+        )
 
 
 def _counted(run: Run) -> str:

@@ -1,6 +1,7 @@
 """The stitching audit's figures, tables and pictures."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import streamlit as st
@@ -14,7 +15,7 @@ from cdp.ui.masks import NAMES, Show
 from cdp.warehouse.port import Warehouse
 
 Report = Mapping[str, Any]
-PROFILE: Final = "pages/customer_explorer.py"
+PROFILE: Final = "pages/profile.py"
 
 
 def numbers(report: Report) -> None:
@@ -161,13 +162,15 @@ def of(warehouse: Warehouse, profile_id: str, *, is_admin: bool) -> None:
             st.info("No cluster has this profile id now; it may have been merged into another.")
             return
         graph.draw(found, show, key="cluster_picture")
-        joined, kept = st.tabs(
-            [f"Joined ({found.edge_count})", f"Kept out ({found.kept_out_count})"]
+        joined = partial(table, graph.edge_table(found, show), "edges", "Evidence of each edge")
+        kept = graph.kept_out_table(found.kept_out, show)
+        frame.tabs(
+            {
+                "Joined": joined,
+                "Kept out": partial(table, kept, "touching", "Links kept out"),
+            },
+            key="edges_of",
         )
-        with joined:
-            table(graph.edge_table(found, show), "edges", "Evidence of each edge")
-        with kept:
-            table(graph.kept_out_table(found.kept_out, show), "touching", "Links kept out")
         st.page_link(
             PROFILE,
             label="Open the profile",
@@ -181,7 +184,7 @@ def _size_of(found: stitching.Cluster) -> str:
     more = "" if shown == found.node_count else f", the {shown} best connected are drawn"
     return (
         f"{words.count(found.node_count, 'identifier')}, {words.count(found.edge_count, 'edge')}"
-        f"{more}"
+        f"{more}; {words.count(found.kept_out_count, 'link')} kept out"
     )
 
 
@@ -257,7 +260,7 @@ def changes(report: Report) -> None:
                 {
                     "What": [change["kind"]],
                     "Profile": change["from_id"],
-                    "Became": f"customers?profile={change['to_id']}",
+                    "Became": f"profile?profile={change['to_id']}",
                     "When": words.moment(change["happened_at"]),
                 }
                 for change in latest

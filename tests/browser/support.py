@@ -122,9 +122,14 @@ class Visitors:
     problems: list[str] = field(default_factory=list)
     contexts: list[BrowserContext] = field(default_factory=list)
 
-    def new(self) -> BrowserContext:
-        """Return a fresh browser profile."""
-        context = self.browser.new_context(base_url=self.address, locale="en-US")
+    def new(self, width: int = 1280, height: int = 720) -> BrowserContext:
+        """Return a fresh browser profile; a narrow one is a phone's."""
+        context = self.browser.new_context(
+            base_url=self.address,
+            locale="en-US",
+            viewport={"width": width, "height": height},
+            has_touch=width < 500,
+        )
         context.on("console", self._console)
         context.on("weberror", lambda error: self.problems.append(f"error: {error.error}"))
         context.on("request", self._request)
@@ -132,15 +137,15 @@ class Visitors:
         self.contexts.append(context)
         return context
 
-    def visit(self, path: str = "/") -> Page:
+    def visit(self, path: str = "/", **screen: int) -> Page:
         """Open the address in a fresh browser profile."""
-        page = self.new().new_page()
+        page = self.new(**screen).new_page()
         page.goto(path)
         return page
 
-    def signed_in(self, username: str, path: str = "/") -> Page:
+    def signed_in(self, username: str, path: str = "/", **screen: int) -> Page:
         """Open the address in a fresh browser profile and sign in."""
-        page = self.visit(path)
+        page = self.visit(path, **screen)
         sign_in(page, username)
         expect(sign_out_button(page)).to_be_visible()
         return page

@@ -102,23 +102,30 @@ def test_a_deep_link_survives_sign_in_and_reload(visitors: Visitors, generated: 
         page.reload()
 
 
+PLACES = {
+    "Overview": "/",
+    "Stitching Audit": "/stitching?tab=Look+up",
+    "Customer Explorer": "/customers?order=id",
+    "No such profile": "/profile?profile=p_none",
+}
+
+
 @pytest.mark.parametrize("command", [SERVE, PLAIN], ids=["cdp serve", "streamlit run"])
-def test_the_first_visitor_of_a_server_signs_in_at_the_first_try(
-    chromium: Browser, generated: Cdp, tmp_path: Path, command: tuple[str, ...]
+@pytest.mark.parametrize("title", PLACES)
+def test_the_first_visitor_of_a_server_finds_what_the_address_names(
+    chromium: Browser, generated: Cdp, tmp_path: Path, command: tuple[str, ...], title: str
 ) -> None:
-    """Also on a deep link, where `serve` started the server."""
-    run_id = newest(generated)
+    path = PLACES[title]
     with served(generated, tmp_path / "log", command) as address:
         visitors = Visitors(chromium, address)
-        page = visitors.visit(f"/pipeline?run={run_id}" if command is SERVE else "/")
+        page = visitors.visit(path)
         fill(page, "ada")
         expect(form(page)).to_have_value("ada")
         expect(page.get_by_label("Password", exact=True)).to_have_value(PASSWORD)
         page.get_by_role("button", name="Sign in", exact=True).click()
-        expect(sign_out_button(page)).to_be_visible()
-        if command is SERVE:
-            expect(heading(page, "Pipeline Control")).to_be_visible()
-            expect_text(page, run_id)
+        expect(heading(page, title)).to_be_visible()
+        expect(page.get_by_text("Page not found")).to_have_count(0)
+        assert page.url == address + path
         visitors.close()
 
 
@@ -128,7 +135,7 @@ def test_a_new_server_shows_a_visitor_nothing_by_the_name_of_a_pages_file(
 ) -> None:
     with served(generated, tmp_path / "log", command) as address:
         visitors = Visitors(chromium, address, allowed=re.compile("does not seem to exist"))
-        page = visitors.visit("/audit_log")
+        page = visitors.visit("/audit")
         expect(form(page)).to_be_visible()
         expect(heading(page, "Audit Log")).to_have_count(0)
         assert not re.search("Audit|Who|Action", page.inner_text("body"))

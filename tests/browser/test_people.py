@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp.domain.access import mask
+from cdp.domain.pseudonym import pseudonym
 from cdp.profiles.port import PROFILES, Put
 from tests.browser.support import Page, Visitors, expect, sign_out_button
 from tests.e2e.support import Cdp
@@ -36,7 +36,7 @@ def test_a_profiles_permalink_survives_sign_in_and_reload(
     visitors: Visitors, someone: tuple[str, str, str]
 ) -> None:
     profile_id, user_id, _ = someone
-    page = visitors.signed_in("ada", f"/customers?profile={profile_id}&details=Fields")
+    page = visitors.signed_in("ada", f"/profile?profile={profile_id}&details=Fields")
     for _ in range(2):
         expect(title(page, user_id)).to_be_visible()
         expect(page.get_by_role("tab", name="Fields")).to_have_attribute("aria-selected", "true")
@@ -48,20 +48,93 @@ def test_a_profiles_permalink_survives_sign_in_and_reload(
 def test_a_search_lands_on_the_profile_and_back_leads_to_the_list(
     visitors: Visitors, someone: tuple[str, str, str]
 ) -> None:
-    profile_id, user_id, email = someone
-    page = visitors.signed_in("max", "/customers")
+    profile_id, _, email = someone
+    page = visitors.signed_in("max", "/customers?order=id")
     addresses: list[str] = []
     page.on("framenavigated", lambda frame: addresses.append(frame.url))
     expect(title(page, "Customer Explorer")).to_be_visible()
     page.get_by_label("Find anyone").fill(email.upper())
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**/customers?profile={profile_id}")
-    expect(title(page, f"Customer {mask('user_id', user_id)}")).to_be_visible()
+    page.wait_for_url(f"**/profile?profile={profile_id}")
+    expect(title(page, pseudonym(profile_id))).to_be_visible()
     assert email not in page.inner_text("body")
     page.go_back()
     expect(title(page, "Customer Explorer")).to_be_visible()
-    assert "profile=" not in page.url
+    page.wait_for_url("**/customers?order=id")
     assert [url for url in addresses if "@" in url or "%40" in url] == []
+
+
+def rows(page: Page):  # type: ignore[no-untyped-def]
+    return page.locator('[data-testid="stPageLink"] a[href*="profile="]:visible')
+
+
+def test_all_customers_leads_back_to_the_list_that_was_left(visitors: Visitors) -> None:
+    page = visitors.signed_in("max", "/customers?order=id&consent=analytics:granted")
+    page.get_by_role("button", name="Next").first.click()
+    page.wait_for_url(re.compile(r"/customers\?order=id&consent=\S+&after=\S+&page=2$"))
+    left = page.url
+    listed = rows(page).all_inner_texts()
+    rows(page).nth(3).click()
+    page.wait_for_url("**/profile?profile=*")
+    expect(title(page, listed[3])).to_be_visible()
+    expect(page).to_have_title(listed[3])
+    page.reload()
+    expect(title(page, listed[3])).to_be_visible()
+    page.go_back()
+    page.wait_for_url(left)
+    expect(rows(page).nth(24)).to_be_visible()
+    assert rows(page).all_inner_texts() == listed
+    rows(page).nth(3).click()
+    expect(title(page, listed[3])).to_be_visible()
+    page.get_by_role("link", name="All customers").click()
+    page.wait_for_url(left)
+    expect(title(page, "Customer Explorer")).to_be_visible()
+    expect(page).to_have_title("Customer Explorer")
+    assert rows(page).all_inner_texts() == listed
+    page.get_by_role("button", name="Next").first.click()
+    page.wait_for_url("**&page=3")
+    assert "profile=" not in page.url
+
+
+def test_a_row_opens_from_the_keyboard(visitors: Visitors) -> None:
+    page = visitors.signed_in("max", "/customers?order=id")
+    name = rows(page).nth(1).inner_text()
+    rows(page).first.focus()
+    page.keyboard.press("Tab")
+    expect(rows(page).nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(title(page, name)).to_be_visible()
+    page.wait_for_url("**/profile?profile=*")
+
+
+def test_on_a_phone_a_row_is_a_card_and_opens_by_tap(visitors: Visitors) -> None:
+    page = visitors.signed_in("max", "/customers?order=id", width=390, height=844)
+    expect(rows(page).nth(24)).to_be_visible()
+    wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert wide <= 390
+    name = rows(page).nth(1).inner_text()
+    rows(page).nth(1).tap()
+    expect(title(page, name)).to_be_visible()
+    page.wait_for_url("**/profile?profile=*")
+
+
+def test_an_address_that_profiles_had_once_leads_to_the_profile_and_back_leaves_it(
+    visitors: Visitors, someone: tuple[str, str, str]
+) -> None:
+    profile_id, user_id, _ = someone
+    page = visitors.signed_in("ada")
+    page.wait_for_function("document.cookie.includes('cdp_session=')")
+    page.goto("/pipeline")
+    expect(title(page, "Pipeline Control")).to_be_visible()
+    page.goto(f"/customers?profile={profile_id}&details=Fields")
+    expect(title(page, user_id)).to_be_visible()
+    expect(page.get_by_role("tab", name="Fields")).to_have_attribute("aria-selected", "true")
+    page.wait_for_url(f"**/profile?profile={profile_id}&details=Fields")
+    page.go_back()
+    expect(title(page, "Customer Explorer")).to_be_visible()
+    page.wait_for_url("**/customers")
+    page.go_back()
+    expect(title(page, "Pipeline Control")).to_be_visible()
 
 
 def choose(page: Page, label: str, typed: str) -> None:
@@ -124,8 +197,8 @@ def test_a_marketer_reveals_a_profile_with_a_reason(
     visitors: Visitors, generated: Cdp, someone: tuple[str, str, str]
 ) -> None:
     profile_id, user_id, email = someone
-    page = visitors.signed_in("max", f"/customers?profile={profile_id}&details=Document")
-    expect(title(page, f"Customer {mask('user_id', user_id)}")).to_be_visible()
+    page = visitors.signed_in("max", f"/profile?profile={profile_id}&details=Document")
+    expect(title(page, pseudonym(profile_id))).to_be_visible()
     page.get_by_role("button", name="Reveal").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Why do you need them?").fill("they asked us by phone")
@@ -142,7 +215,7 @@ def test_a_marketer_reveals_a_profile_with_a_reason(
     assert told == [("max", profile_id, "they asked us by phone")]
     page.reload()
     expect(sign_out_button(page)).to_be_visible()
-    expect(title(page, f"Customer {mask('user_id', user_id)}")).to_be_visible()
+    expect(title(page, pseudonym(profile_id))).to_be_visible()
 
 
 def test_whatever_somebody_is_called_is_shown_as_it_is(visitors: Visitors, generated: Cdp) -> None:
@@ -152,7 +225,7 @@ def test_whatever_somebody_is_called_is_shown_as_it_is(visitors: Visitors, gener
         "ga4": {"country": TRICKS},
     }
     generated.platform.documents.commit([Put(PROFILES, "crm-tricks", body)])
-    page = visitors.signed_in("ada", "/customers?profile=crm-tricks")
+    page = visitors.signed_in("ada", "/profile?profile=crm-tricks")
     heading = page.get_by_role("heading", level=1).filter(has_text="x.example").first
     expect(heading).to_have_text(TRICKS)
     assert heading.locator("a, b, strong, img, em, .katex").count() == 0

@@ -154,7 +154,7 @@ def test_lists_without_an_index_come_in_another_order_and_say_so(
     chosen = [c for n in (1, 2) for c in itertools.combinations(RANGES, n)]
     others = 0
     for names, order in itertools.product(chosen, Order):
-        at = go(console, "customer_explorer", order=order, **{n: RANGES[n] for n in names})
+        at = go(console, "customers", order=order, **{n: RANGES[n] for n in names})
         listed = table(at, "Profile", "Customer")
         assert listed or "Nobody meets all of these filters" in said(at)
         assert [error.value for error in at.error] == []
@@ -171,7 +171,7 @@ def test_lists_without_an_index_come_in_another_order_and_say_so(
 
 def test_a_list_that_no_order_serves_names_its_filters(console: AppTest) -> None:
     for names in itertools.combinations(RANGES, 3):
-        at = go(console, "customer_explorer", **{name: RANGES[name] for name in names})
+        at = go(console, "customers", **{name: RANGES[name] for name in names})
         (told,) = [error.value for error in at.error]
         assert "cannot filter one list together; take one of them away" in told
         assert sum(f"“{name}”" in told for name in NAMES) == 3

@@ -19,7 +19,7 @@ from cdp.domain.access import Role
 from cdp.settings import Settings
 from tests.e2e.support import Cdp
 from tests.pages.property import make
-from tests.pages.support import ACCOUNTS, Download, Served, Wire, fill, inside, visit
+from tests.pages.support import ACCOUNTS, Download, Wire, fill, inside, visit
 from tests.people import PASSWORD, add
 
 
@@ -34,7 +34,6 @@ def streamlits_folder() -> Iterator[None]:
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A home with an admin and a marketer; what pages read instead of yours."""
     monkeypatch.setenv("CDP_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Served)
     st.cache_resource.clear()
     platform = build(Settings.load())
     for role, username in ACCOUNTS.items():
@@ -43,10 +42,16 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plat
     st.cache_resource.clear()
 
 
-@pytest.fixture
-def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin each run as the first of a server that serves `pages/` by file name."""
-    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", PagesManager)
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each run as a server does in which Home.py has run; AppTest would as a cold one."""
+    begin = PagesManager.__init__
+
+    def begin_warm(self: PagesManager, *args: Any, **options: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        begin(self, *args, **options)
+
+    monkeypatch.setattr(PagesManager, "__init__", begin_warm)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from cdp.deployments.build import HOME_PAGE
@@ -16,19 +15,6 @@ from cdp.domain.access import Role
 SECONDS = 30
 ACCOUNTS = {Role.ADMIN: "ada", Role.MARKETER: "max"}
 PAGES = sorted((HOME_PAGE.parent / "pages").glob("*.py"))
-
-
-class Served:
-    """`PagesManager` in a server that `serve` started, or that has come to `st.navigation`.
-
-    AppTest would begin each of its runs as the first of a server.
-    """
-
-    uses_pages_directory: bool | None = None  # what AppTest sets
-
-    def __new__(cls, *args: object, **more: object) -> PagesManager:  # type: ignore[misc]
-        PagesManager.uses_pages_directory = False
-        return PagesManager(*args, **more)  # type: ignore[arg-type]
 
 
 def visit() -> AppTest:
@@ -64,6 +50,7 @@ def open_page(at: AppTest, page: Path) -> AppTest:
 def go(at: AppTest, name: str, tab: str = "", **query: str) -> AppTest:
     """Go to an address: a page of `pages/`, perhaps one of its tabs, with its parameters."""
     at.query_params.clear()
+    name = "profile" if "profile" in query else name
     if tab:  # AppTest would take the tab of another page with it
         at.switch_page("pages/overview.py").run()
         query["details" if "profile" in query else "tab"] = tab
@@ -101,25 +88,25 @@ def links(at: AppTest) -> list[tuple[str, str, str]]:
 
 
 TABS = {
-    "stitching_audit": ("Shape", "Clusters", "Kept out", "Merges and splits", "Look up"),
-    "consent_review": ("States", "Disagreements", "Decisions", "Reachable", "A person"),
+    "stitching": ("Shape", "Clusters", "Kept out", "Merges and splits", "Look up"),
+    "consent": ("States", "Disagreements", "Decisions", "Reachable", "A person"),
     "profile": ("Events", "Identities", "Consent history", "Fields", "Document"),
 }
 
 
 def tour(at: AppTest, *profile_ids: str, more: Callable[[AppTest], Any] = lambda at: None) -> None:
     """Look at every page, every tab, and these profiles; do *more* on each."""
-    for name in ("overview", "customer_explorer", "pipeline_control", "audit_log"):
+    for name in ("overview", "customers", "pipeline", "audit"):
         more(go(at, name))
     for order in ("id", "revenue", "first_seen", "sessions", "identifiers"):
-        more(go(at, "customer_explorer", order=order))
-    for name in ("stitching_audit", "consent_review"):
+        more(go(at, "customers", order=order))
+    for name in ("stitching", "consent"):
         for tab in TABS[name]:
             more(go(at, name, tab))
     for profile_id in profile_ids:
-        more(go(at, "stitching_audit", "Clusters", cluster=profile_id))
+        more(go(at, "stitching", "Clusters", cluster=profile_id))
         for tab in TABS["profile"]:
-            more(go(at, "customer_explorer", tab, profile=profile_id))
+            more(go(at, "customers", tab, profile=profile_id))
 
 
 # --- what a browser gets --------------------------------------------------------------------------

@@ -16,7 +16,7 @@ SignedIn = Callable[[Role], AppTest]
 
 
 def log(at: AppTest, **query: str) -> AppTest:
-    return go(at, "audit_log", **query)
+    return go(at, "audit", **query)
 
 
 def test_a_row_tells_who_did_what_on_whom_why_and_with_which_outcome(

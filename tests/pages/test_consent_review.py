@@ -17,7 +17,7 @@ SignedIn = Callable[[Role], AppTest]
 
 
 def review(at: AppTest, tab: str = "") -> AppTest:
-    return go(at, "consent_review", tab)
+    return go(at, "consent", tab)
 
 
 def report(platform: Platform) -> dict[str, Any]:

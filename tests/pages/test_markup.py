@@ -48,20 +48,20 @@ def test_no_markup_acts_on_any_page(
     at = signed_in(role)
     tour(at, *hostile)
     for typed in VALUES:
-        go(at, "stitching_audit", "Look up")
+        go(at, "stitching", "Look up")
         at.text_input(key="look_up_0").input(typed)
         at.text_input(key="look_up_1").input("formula.1").run()
         assert not at.exception
-        go(at, "consent_review", "A person")
+        go(at, "consent", "A person")
         at.text_input(key="who").input(typed).run()
         assert not at.exception
-        go(at, "customer_explorer")
+        go(at, "customers")
         at.text_input(key="find").input(typed).run()
         assert not at.exception
-        go(at, "customer_explorer", source=HOSTILE, country=HOSTILE, order=HOSTILE, after=HOSTILE)
-    go(at, "pipeline_control", run=HOSTILE)
-    go(at, "stitching_audit", "Clusters", cluster=HOSTILE)
-    go(at, "customer_explorer", profile=HOSTILE)
+        go(at, "customers", source=HOSTILE, country=HOSTILE, order=HOSTILE, after=HOSTILE)
+    go(at, "pipeline", run=HOSTILE)
+    go(at, "stitching", "Clusters", cluster=HOSTILE)
+    go(at, "customers", profile=HOSTILE)
 
     told = list(wire.texts())
     acting = [
@@ -82,14 +82,14 @@ def test_no_markup_acts_on_any_page(
 def test_an_admin_reads_markup_as_text(hostile: list[str], signed_in: SignedIn) -> None:
     at = signed_in(Role.ADMIN)
     assert f"**{words.plain(HOSTILE)}**" in said(at)
-    go(at, "customer_explorer", "Events", profile=hostile[0])
+    go(at, "customers", "Events", profile=hostile[0])
     assert at.title[0].value == words.plain(f"user {HOSTILE}")
     (events,) = [f.value for f in at.dataframe if "Event" in f.value.columns]
     assert set(events["Page"]) == {HOSTILE}
     assert set(events["Event"]) == {"page_view", HOSTILE}
-    go(at, "customer_explorer", profile=hostile[1])
+    go(at, "customers", profile=hostile[1])
     assert at.title[0].value == words.plain(FORMULA)
-    rows = go(at, "audit_log").dataframe[0].value
+    rows = go(at, "audit").dataframe[0].value
     assert {FORMULA, HOSTILE} <= set(rows["Why"])
 
 
@@ -98,7 +98,7 @@ def test_an_admin_reads_markup_as_text(hostile: list[str], signed_in: SignedIn) 
 def test_what_other_systems_wrote_is_shown_whatever_it_is(
     refreshed: Platform, signed_in: SignedIn, profile_id: str, tab: str
 ) -> None:
-    at = go(signed_in(Role.ADMIN), "customer_explorer", tab, profile=profile_id)
+    at = go(signed_in(Role.ADMIN), "customers", tab, profile=profile_id)
     assert "Not synchronised yet" in said(at)
     assert "no refresh has reached it yet" in at.info[0].value
     if tab == "Document":

@@ -76,10 +76,10 @@ def test_a_marketer_receives_nobodys_identifiers_on_any_page(
     at = signed_in(Role.MARKETER)
     tour(at, *profiles)
     for typed in (PAULA["user_id"], OPAL["phone"]):
-        go(at, "stitching_audit", "Look up")
+        go(at, "stitching", "Look up")
         at.text_input(key="look_up_0").input(typed)
         at.text_input(key="look_up_1").input(OPAL["client_id"]).run()
-        go(at, "consent_review", "A person")
+        go(at, "consent", "A person")
         at.text_input(key="who").input(typed).run()
     assert received(wire, values) == set()
 
@@ -94,11 +94,11 @@ def test_an_admin_receives_whom_a_list_shows_and_on_a_profile_what_consent_permi
 
     wire.messages.clear()
     for tab in ("Events", "Identities", "Consent history", "Fields", "Document"):
-        go(at, "customer_explorer", tab, profile=id_of(refreshed, PAULA["user_id"]))
+        go(at, "customers", tab, profile=id_of(refreshed, PAULA["user_id"]))
     assert received(wire, PAULA.values()) == {PAULA["user_id"], PAULA["client_id"]}
     wire.messages.clear()
     for tab in ("Events", "Identities", "Consent history", "Fields", "Document"):
-        go(at, "customer_explorer", tab, profile=id_of(refreshed, OPAL["user_id"]))
+        go(at, "customers", tab, profile=id_of(refreshed, OPAL["user_id"]))
     assert received(wire, OPAL.values()) == set(OPAL.values())
 
 
@@ -108,14 +108,13 @@ def test_who_reveals_with_a_reason_receives_that_profile_and_no_other(
     values = everybody(refreshed) - set(PAULA.values())
     paula = id_of(refreshed, PAULA["user_id"])
     opal = id_of(refreshed, OPAL["user_id"])
-    at = go(signed_in(Role.MARKETER), "customer_explorer", profile=paula)
+    at = go(signed_in(Role.MARKETER), "customers", profile=paula)
     wire.messages.clear()
     reveal(at)
     permitted = {PAULA["user_id"], PAULA["client_id"]}
     assert received(wire, PAULA.values()) == permitted
     assert {
-        row["Value"]
-        for row in table(go(at, "customer_explorer", "Identities", profile=paula), "Value")
+        row["Value"] for row in table(go(at, "customers", "Identities", profile=paula), "Value")
     } == permitted | {HIDDEN}
     assert audited(
         refreshed.documents, "target", "outcome", "reason", "details", action="profile:reveal"
@@ -123,8 +122,8 @@ def test_who_reveals_with_a_reason_receives_that_profile_and_no_other(
     assert received(wire, values) == set()
     wire.messages.clear()
     tour(at, opal)
-    go(at, "stitching_audit", "Clusters", cluster=paula)
-    go(at, "consent_review", "A person")
+    go(at, "stitching", "Clusters", cluster=paula)
+    go(at, "consent", "A person")
     at.text_input(key="who").input(paula).run()
     assert table(at, "From", "Identifier")
     assert received(wire, values | set(PAULA.values())) == set()
@@ -133,7 +132,7 @@ def test_who_reveals_with_a_reason_receives_that_profile_and_no_other(
 def test_an_admin_has_nothing_to_reveal_for_only_consent_withholds(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:
-    at = go(signed_in(Role.ADMIN), "customer_explorer", profile=id_of(refreshed, PAULA["user_id"]))
+    at = go(signed_in(Role.ADMIN), "customers", profile=id_of(refreshed, PAULA["user_id"]))
     assert "reveal" not in {button.key for button in at.button}
 
 
@@ -173,17 +172,17 @@ def test_what_consent_withholds_nobody_receives_on_any_page(
     assert {PAULA["email"], PAULA["phone"]} <= hidden
     assert len(hidden) > 100
     paula = id_of(refreshed, PAULA["user_id"])
-    at = go(signed_in(role), "customer_explorer", profile=paula)
+    at = go(signed_in(role), "customers", profile=paula)
     if role is Role.MARKETER:
         reveal(at)
     tour(at, paula)
-    go(at, "stitching_audit", "Kept out")
+    go(at, "stitching", "Kept out")
     while not at.button(key="kept_out_next").disabled:
         at.button(key="kept_out_next").click().run()
-    go(at, "stitching_audit", "Look up")
+    go(at, "stitching", "Look up")
     at.text_input(key="look_up_0").input(paula)
     at.text_input(key="look_up_1").input(OPAL["client_id"]).run()
-    go(at, "consent_review", "A person")
+    go(at, "consent", "A person")
     at.text_input(key="who").input(paula).run()
     assert received(wire, hidden) == set()
 
@@ -192,7 +191,7 @@ def test_the_audit_log_holds_no_value_of_anybody(
     refreshed: Platform, signed_in: SignedIn, downloads: dict[str, Download]
 ) -> None:
     paula = id_of(refreshed, PAULA["user_id"])
-    reveal(go(signed_in(Role.MARKETER), "customer_explorer", profile=paula))
+    reveal(go(signed_in(Role.MARKETER), "customers", profile=paula))
     assert PAULA["user_id"] in str(downloads[f"{paula}.json"]())
     rows = refreshed.documents.page("audit", limit=1000).documents
     told = json.dumps([row.body for row in rows])
@@ -204,7 +203,7 @@ def test_without_a_reason_nothing_is_revealed(
     refreshed: Platform, signed_in: SignedIn, wire: Wire, reason: str
 ) -> None:
     paula = id_of(refreshed, PAULA["user_id"])
-    at = reveal(go(signed_in(Role.MARKETER), "customer_explorer", profile=paula), reason)
+    at = reveal(go(signed_in(Role.MARKETER), "customers", profile=paula), reason)
     assert "say why" in at.error[0].value
     assert received(wire, PAULA.values()) == set()
     assert audited(refreshed.documents, "action", action="profile:reveal") == []
@@ -214,7 +213,7 @@ def test_what_was_revealed_is_masked_again_after_a_quarter_of_an_hour(
     refreshed: Platform, signed_in: SignedIn, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paula = id_of(refreshed, PAULA["user_id"])
-    at = reveal(go(signed_in(Role.MARKETER), "customer_explorer", profile=paula))
+    at = reveal(go(signed_in(Role.MARKETER), "customers", profile=paula))
     now = masks.time.time()
     monkeypatch.setattr(masks.time, "time", lambda: now + masks.REVEALED_SECONDS - 5)
     wire.messages.clear()
@@ -230,7 +229,7 @@ def test_a_marketers_download_is_masked_until_they_reveal(
     refreshed: Platform, signed_in: SignedIn, downloads: dict[str, Download]
 ) -> None:
     opal = id_of(refreshed, OPAL["user_id"])
-    at = go(signed_in(Role.MARKETER), "customer_explorer", profile=opal)
+    at = go(signed_in(Role.MARKETER), "customers", profile=opal)
     before = str(downloads[f"{opal}.json"]())
     assert [value for value in OPAL.values() if value in before] == []
     assert json.loads(before)["identifiers"]["email"] == [mask("email", OPAL["email"])]
@@ -259,7 +258,7 @@ def test_a_session_that_is_over_reveals_nothing(
     refreshed: Platform, signed_in: SignedIn, wire: Wire, lose: Callable[..., None]
 ) -> None:
     paula = id_of(refreshed, PAULA["user_id"])
-    at = go(signed_in(Role.MARKETER), "customer_explorer", profile=paula)
+    at = go(signed_in(Role.MARKETER), "customers", profile=paula)
     ask(at)
     lose(refreshed.documents)
     at.button(key="reveal_it").click().run()
@@ -277,7 +276,7 @@ def test_a_session_that_is_over_downloads_nothing(
     lose: Callable[..., None],
 ) -> None:
     paula = id_of(refreshed, PAULA["user_id"])
-    go(signed_in(Role.MARKETER), "customer_explorer", profile=paula)
+    go(signed_in(Role.MARKETER), "customers", profile=paula)
     lose(refreshed.documents)
     with pytest.raises(Exception, match="Your session is over"):
         downloads[f"{paula}.json"]()

@@ -75,12 +75,12 @@ def test_page_stats_and_documents_count_alike(
     drawn = charts(at)["Revenue by day"]["data"][0]["y"]
     assert sum(drawn) == pytest.approx(stats["revenue"])
     assert f"{words.money(stats['revenue'], 0)} from" in said(at)
-    audit = go(at, "stitching_audit")
+    audit = go(at, "stitching")
     assert metrics(audit)["Links kept out"] == words.number(stats["kept_out"])
     assert metrics(audit)["Identifiers"] == words.number(stats["identifiers"])
     assert metrics(audit)["Edges"] == words.number(stats["edges"])
     assert metrics(audit)["Clusters"] == words.number(stats["clusters"])
-    explorer = go(at, "customer_explorer", order="id", consent="analytics:granted")
+    explorer = go(at, "customers", order="id", consent="analytics:granted")
     granted = sum(b["consent"]["analytics"]["state"] == "granted" for b in live)
     others = sum(
         b not in live

@@ -23,7 +23,7 @@ SignedIn = Callable[[Role], AppTest]
 
 
 def pipeline(at: AppTest, **query: str) -> AppTest:
-    return go(at, "pipeline_control", **query)
+    return go(at, "pipeline", **query)
 
 
 def runs(platform: Platform) -> list[str]:

@@ -18,7 +18,7 @@ SignedIn = Callable[[Role], AppTest]
 
 
 def profile(at: AppTest, profile_id: str, tab: str = "", **more: str) -> AppTest:
-    return go(at, "customer_explorer", tab, profile=profile_id, **more)
+    return go(at, "profile", tab, profile=profile_id, **more)
 
 
 def of(platform: Platform, value: str) -> tuple[str, dict[str, Any]]:

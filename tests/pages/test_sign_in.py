@@ -172,7 +172,7 @@ def end_by(**more: Any) -> Callable[[Platform], None]:
         ),
     ],
 )
-@pytest.mark.parametrize("page", ["overview", "pipeline_control"])
+@pytest.mark.parametrize("page", ["overview", "pipeline"])
 def test_a_change_of_the_account_ends_its_session_at_the_next_run(
     deployment: Platform, signed_in: SignedIn, end: Callable[[Platform], None], page: str
 ) -> None:
@@ -283,14 +283,9 @@ def test_a_page_run_as_a_file_of_its_own_shows_nothing(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-@pytest.mark.parametrize("server", ["warm", "cold"])
-def test_a_visitor_sees_the_form_whatever_the_address(
-    request: pytest.FixtureRequest, page: Path, server: str
-) -> None:
-    if server == "cold":
-        request.getfixturevalue("cold")
+def test_a_visitor_sees_the_form_whatever_the_address(page: Path) -> None:
     first = AppTest.from_file(str(HOME_PAGE), default_timeout=SECONDS)
-    first.switch_page(f"pages/{page.name}").run()
+    first.switch_page(f"console/{page.name}").run()
     for at in (first, open_page(visit(), page)):
         assert not at.exception
         assert not inside(at)
@@ -303,7 +298,7 @@ def test_every_page_opens_for_whom_it_is_before_anything_was_refreshed(
     signed_in: SignedIn, page: Path, role: Role
 ) -> None:
     at = open_page(signed_in(role), page)
-    if page.stem == "audit_log" and role is Role.MARKETER:
+    if page.stem == "audit" and role is Role.MARKETER:
         assert errors(at) == [
             "This page is for admins; your role is marketer. Ask an admin if you need it."
         ]

@@ -16,7 +16,7 @@ SignedIn = Callable[[Role], AppTest]
 
 
 def audit(at: AppTest, tab: str = "", **query: str) -> AppTest:
-    return go(at, "stitching_audit", tab, **query)
+    return go(at, "stitching", tab, **query)
 
 
 def report(platform: Platform) -> dict[str, Any]:

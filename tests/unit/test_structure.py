@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [ROOT / "Home.py", *sorted((ROOT / "pages").glob("*.py"))]
 PAGES = SCRIPTS[1:]
-DRAWING = [*SCRIPTS, *sorted((ROOT / "cdp" / "ui").glob("*.py"))]
+DRAWING = [*SCRIPTS, *sorted((ROOT / "cdp" / "ui").rglob("*.py"))]
 
 ENGINES = {"duckdb", "sqlite3", "google", "polars", "pyarrow", "pandas", "sqlglot", "requests"}
 ADAPTERS = {
@@ -102,8 +102,37 @@ def test_a_page_begins_by_asking_who_is_there(path: Path) -> None:
     assert called(statements(parsed(path).body)[0]) == "auth.require"
 
 
+def test_links_lead_to_pages_that_there_are() -> None:
+    named = {
+        constant.value
+        for path in DRAWING
+        for constant in ast.walk(parsed(path))
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+        if re.fullmatch(r"[a-z]+/\w+\.py", constant.value)
+    }
+    assert named == {str(page.relative_to(ROOT)) for page in PAGES}
+
+
+def test_a_page_bears_the_name_of_its_file_in_the_address() -> None:
+    """Streamlit looks for files, past Home.py, until that has run once in a process."""
+    home = next(call for call in calls(parsed(SCRIPTS[0])) if dotted(call) == "app.own_pages")
+    named = {
+        ast.literal_eval(call.args[0]): [
+            ast.literal_eval(k.value) for k in call.keywords if k.arg == "url_path"
+        ]
+        for call in calls(parsed(SCRIPTS[0]))
+        if dotted(call) == "st.Page"
+    }
+    assert named.keys() == {f"pages/{page.name}" for page in PAGES}
+    for path, addresses in named.items():
+        assert addresses in ([], [Path(path).stem])
+    assert home.lineno < min(
+        call.lineno for call in calls(parsed(SCRIPTS[0])) if dotted(call).startswith("auth.")
+    )
+
+
 def test_only_admins_read_the_audit_log() -> None:
-    first = statements(parsed(ROOT / "pages" / "audit_log.py").body)[0]
+    first = statements(parsed(ROOT / "pages" / "audit.py").body)[0]
     assert isinstance(first, ast.Expr)
     assert isinstance(first.value, ast.Call)
     assert [dotted(argument) for argument in first.value.args] == ["Role.ADMIN"]
@@ -118,8 +147,8 @@ def test_dialogs_and_fragments_begin_by_asking_who_is_there() -> None:
         if isinstance(node, ast.FunctionDef)
         if {dotted(of) for of in node.decorator_list} & {"st.dialog", "st.fragment"}
     }
-    assert len(found) >= 5
-    asked = {"auth.require", "frame.still_signed_in"}
+    assert len(found) >= 4
+    asked = {"auth.require", "frame.still_signed_in", "still_signed_in"}
     assert {name: first for name, first in found.items() if first not in asked} == {}
 
 
