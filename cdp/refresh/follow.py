@@ -146,7 +146,7 @@ _INTERNAL: Final = re.compile(
     re.DOTALL,
 )
 _KIND: Final = re.compile(r"^[\w.]*( \w+)* ?(Error|Exception): ")
-_PREFIX: Final = re.compile(r"^/[^:]*: ")  # the folder that it is about
+_PREFIX: Final = re.compile(r"^/[^:;(]*: ")  # the folder that it is about
 _PLACE: Final = re.compile(r"(?:(?<=[\s'\"(])|^)(?:\w+:/)?/[^\s'\"();,]*/(?=[^\s'\"();,/])")
 
 

@@ -46,7 +46,7 @@ TOLD_AT_MOST: Final = 1_000
 
 A profile or shard beyond counts as in doubt, and is delivered again by the next run.
 """
-RECALLED_AT_ONCE: Final = 50_000
+RECALLED_AT_ONCE: Final = 250_000
 """Profiles whose ids one call recalls: it has nine minutes."""
 _IDS_A_STATEMENT: Final = 10_000
 _LIVE: Final = Where("sync.state", "==", "live")

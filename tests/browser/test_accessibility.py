@@ -15,7 +15,6 @@ try:
 except ImportError:
     absent("needs the package axe-playwright-python of requirements-dev.txt")
 
-pytestmark = pytest.mark.xdist_group("browser")
 
 SIZES: Final = {"desk": (1440, 900), "phone": (390, 844)}
 VIEWS: Final = (

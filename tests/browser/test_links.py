@@ -11,8 +11,6 @@ from cdp.domain.pseudonym import pseudonym
 from tests.browser.support import Page, Visitors, expect
 from tests.e2e.support import Cdp
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 TITLES = {
     "": "Overview",
     "customers": "Customer Explorer",

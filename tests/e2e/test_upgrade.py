@@ -168,7 +168,6 @@ def dataset(
         yield cloud
 
 
-@pytest.mark.xdist_group("emulators")
 def test_a_dataset_of_an_earlier_release_ends_in_the_documents_of_a_fresh_home(
     earlier: Earlier, fresh: dict[str, dict[str, Any]], dataset: Project
 ) -> None:

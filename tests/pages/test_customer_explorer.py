@@ -29,7 +29,7 @@ def explorer(at: AppTest, **query: str) -> AppTest:
 
 
 def ids(at: AppTest) -> list[str]:
-    return [query.removeprefix("profile=") for _, page, query in links(at) if page == "profile"]
+    return [dict(parse_qsl(query))["profile"] for _, page, query in links(at) if page == "profile"]
 
 
 def names(at: AppTest) -> list[str]:

@@ -120,7 +120,9 @@ def test_a_damaged_file_is_told_in_words(
     }
     if touched.get(damaged):
         assert told.exit_code == 1
-        assert str(home / damaged) in told.output
+        # A run tells without folders.
+        named = damaged if words[0] == "refresh" else str(home / damaged)
+        assert named in told.output
 
 
 @pytest.mark.parametrize("damaged", DAMAGES)

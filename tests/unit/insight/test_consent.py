@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 from datetime import UTC, date, datetime
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ DECISIONS = [
     decision("ann-a.1", "marketing", "granted", "2026-10-02T09:00:00Z", "crm", "client_id"),
     decision("ann-b.1", "marketing", "denied", "2026-10-02T08:00:00Z", "crm", "client_id"),
     decision("eve.1", "newsletter", "granted", "2026-10-02T08:00:00Z", "crm", "client_id"),
-    decision("eve.1", "marketing", "granted", "2999-01-01T00:00:00Z", "crm", "client_id"),
+    decision("eve.1", "marketing", "granted", "2026-11-20T00:00:00Z", "crm", "client_id"),
 ]
 
 
@@ -75,7 +76,11 @@ def filled(folder: Path, env, days, decisions=()) -> Cdp:
     if decisions:
         file = folder / "decisions.ndjson"
         file.write_text("".join(json.dumps(row) + "\n" for row in decisions))
-        cdp.run("load", "consent", file)
+        # Loaded while the policy still knew a purpose that it knows no more.
+        earlier = folder / "earlier.toml"
+        shipped = resources.files("cdp.domain").joinpath("policy.toml").read_text("utf-8")
+        earlier.write_text(f'{shipped}\n[purposes.newsletter]\nunknown = "denied"\n', "utf-8")
+        cdp.run("load", "consent", file, CDP_POLICY=str(earlier))
     cdp.refresh()
     return cdp
 

@@ -51,7 +51,7 @@ SHARDS = SHARDS_AT_MOST
 BATCHES = 2 * BATCHES_AT_MOST  # a batch ends with its day
 ROUNDS, JUMPS = 30, 3  # of a billion identifiers, in chains as long as they come
 POLLS = 360  # an hour's wait for receipts
-RECALLS = 1000  # of fifty million profiles
+RECALLS = 400  # of a hundred million profiles
 SALT = "f" * 64
 
 

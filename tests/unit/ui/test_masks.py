@@ -8,9 +8,10 @@ import streamlit as st
 
 from cdp.domain.access import Ground
 from cdp.domain.policy import Policy
+from cdp.domain.pseudonym import pseudonym
 from cdp.insight.person import Person, PurposeState
 from cdp.settings import Settings
-from cdp.ui import masks
+from cdp.ui import masks, people
 
 ALL = {"user_id", "email", "phone", "client_id"}
 
@@ -114,5 +115,6 @@ def test_a_document_permits_what_it_says_is_granted(
     states: dict[str, str], granted: set[str]
 ) -> None:
     assert masks.ground(states) == Ground(frozenset(granted))
-    called = masks.name("email", "ana@example.com", masks.shower(set()), masks.ground(states))
-    assert called == ("ana@example.com" if "marketing" in granted else "•••")
+    known = [("email", "ana@example.com")]
+    called = people.called("p_1", known, masks.shower(set()), masks.ground(states))
+    assert called == ("ana@example.com" if "marketing" in granted else pseudonym("p_1"))

@@ -32,10 +32,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Cdp:
     folder = tmp_path_factory.mktemp("stitching")
     cdp = Cdp(folder / "home", {"CDP_POLICY": str(policy)})
 
-    def load(what: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def load(what: str, name: str, rows: Iterable[Mapping[str, Any]], *options: str) -> None:
         file = folder / name
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        cdp.run("load", what, file)
+        cdp.run("load", what, file, *options)
 
     first = [
         event("20261001", "shared.1", user="ada", at=1),
@@ -71,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Cdp:
     logins += [event("20261003", client, user="ray") for client in ("r1.1", "r2.1")]
     load("ga4", "events_20261003.ndjson", logins)
     restated = [event("20261002", client) for client in ("s1.1", "s2.1", "r2.1")]
-    load("ga4", "events_20261002.ndjson", restated)
+    load("ga4", "events_20261002.ndjson", restated, "--replace")
     cdp.refresh()
     # r3.1 was gone while its profile ended in ray's, and is back.
     load("ga4", "events_20261004.ndjson", [event("20261004", client) for client in ("a.1", "r3.1")])
