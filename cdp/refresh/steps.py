@@ -1,4 +1,4 @@
-"""What the workflow asks of Python: the lease, the plan, the manifest, delivery, receipts, the end.
+"""What the workflow asks of Python, step by step: the lease, the plan, the shards, the end.
 
 Each step is called by name with the run's id, may be called twice (the workflow retries), and
 answers with a JSON map. Nothing here grows with the number of events or people.
@@ -6,9 +6,7 @@ answers with a JSON map. Nothing here grows with the number of events or people.
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -22,34 +20,20 @@ from cdp.insight import reports
 from cdp.insight.overview import freshness
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import (
-    PROFILES,
-    AlreadyExists,
-    Conflict,
-    Create,
     DocumentStore,
-    Put,
-    Where,
 )
 from cdp.queue.port import DeadLetters, Queue
 from cdp.refresh import schema
 from cdp.refresh.runs import Runs
+from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
+from cdp.refresh.store import Store
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
 
-TOPIC: Final = "shards"
-SHARDS_AT_MOST: Final = 10_000
 BATCHES_AT_MOST: Final = 250
 """Roughly: a batch ends with its day, so that there may be twice as many."""
-TOLD_AT_MOST: Final = 1_000
-"""Rejected profiles, and shards in doubt, that are passed on by name: variables hold little.
-
-A profile or shard beyond counts as in doubt, and is delivered again by the next run.
-"""
-RECALLED_AT_ONCE: Final = 250_000
-"""Profiles whose ids one call recalls: it has nine minutes."""
 _IDS_A_STATEMENT: Final = 10_000
-_LIVE: Final = Where("sync.state", "==", "live")
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
 
 
@@ -98,9 +82,15 @@ class Steps:
         self._documents = documents
         self._runs = runs
         self._objects = objects
-        self._queue = queue
-        self._dead_letters = dead_letters
-        self._topic = topic
+        self._store = Store(documents, salt)
+        self._shards = Shards(
+            warehouse=warehouse,
+            documents=documents,
+            objects=objects,
+            queue=queue,
+            dead_letters=dead_letters,
+            topic=topic,
+        )
         self._policy = policy
         self._property = property
         self._zone = zone
@@ -123,9 +113,9 @@ class Steps:
             "recall": self.recall,
             "batch": self.batch,
             "salt": self.salt,
-            "manifest": self.manifest,
-            "deliver": self.deliver,
-            "receipts": self.receipts,
+            "manifest": self._shards.manifest,
+            "deliver": self._shards.deliver,
+            "receipts": self._shards.receipts,
             "publish": self.publish,
             "settle": self.settle,
             "fail": self.fail,
@@ -195,11 +185,11 @@ class Steps:
         """
         arguments = dict(body or {})
         full = bool(arguments.get("full"))
-        store = self._store()
+        store = self._store.told()
         asked = {"store_run": str(store.get("run_id", ""))}
         state = self._warehouse.query(statements()["90_state"], asked).to_dicts()[0]
         run = self._runs.outnumber(run_id, state["seq"])
-        doubt = self._doubts(store, state, run)
+        doubt = self._store.is_another(state, run)
         cleaned = {
             row["event_date"]: f"{row['suffix']}@{row['version']}"
             for row in self._warehouse.query(statements()["91_cleaned_days"], {}).to_dicts()
@@ -220,7 +210,7 @@ class Steps:
         for day in work:
             cleaned[day.table.day] = days.version_of(day.table)
         fingerprint = self._fingerprint(cleaned)
-        recall = full or doubt or self._miscounts(state)
+        recall = full or doubt or self._store.miscounts(state)
         nothing_new = (
             not work
             and not recall
@@ -303,55 +293,6 @@ class Steps:
         parts += [self._policy.digest, *statements().values()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-    def _store(self) -> Mapping[str, Any]:
-        """Return what the document store says of itself: `id`, `salt`, and `run_id` that settled.
-
-        Raises:
-            CdpError: its profile ids were made with another salt: new ones would be nobody's.
-        """
-        salt = hashlib.blake2b(b"salt of profile ids", key=self._salt.encode()[:64]).hexdigest()[:8]
-        found = self._documents.get("meta", "store")
-        if found is not None and found.body.get("salt") == salt:
-            return found.body
-        body: dict[str, Any] = {"id": secrets.token_hex(8), **(found.body if found else {})}
-        if body.get("salt") and self._documents.count(PROFILES):
-            raise CdpError(
-                "the salt is not the one that the profile ids in the document store were made "
-                "with: everybody would get a new id. Put the old one back (the file `salt` in "
-                "CDP_HOME, or the secret CDP_SALT), or start with an empty document store and an "
-                "empty warehouse"
-            )
-        body["salt"] = salt
-        with suppress(AlreadyExists, Conflict):  # another run was faster
-            self._documents.commit(
-                [
-                    Put("meta", "store", body, expect=found.version)
-                    if found
-                    else Create("meta", "store", body)
-                ]
-            )
-        return self._store()
-
-    def _doubts(
-        self, store: Mapping[str, Any], state: Mapping[str, Any], run: Mapping[str, Any]
-    ) -> bool:
-        """Whether what the warehouse says of the document store is of another one, or another time.
-
-        So it is where either of them was lost, or is an older copy.
-        """
-        if state["store_id"] is None:
-            return bool(store.get("run_id"))
-        return (
-            state["store_id"] != store["id"]
-            or (bool(store.get("run_id")) and not state["store_run_known"])
-            or bool(run.get("outnumbered"))
-        )
-
-    def _miscounts(self, state: Mapping[str, Any]) -> bool:
-        """Whether the store has more live profiles, or fewer, than runs have brought there."""
-        live = self._documents.count(PROFILES, [_LIVE])
-        return not state["live_settled"] <= live <= state["live"]
-
     def recall(self, run_id: str, body: Any) -> dict[str, Any]:
         """Tell the warehouse which live profiles the document store has, some at a time.
 
@@ -364,14 +305,7 @@ class Steps:
             `done`, and the `cursor` to go on from.
         """
         del run_id
-        cursor = (body or {}).get("cursor")
-        ids: list[str] = []
-        while len(ids) < RECALLED_AT_ONCE:
-            page = self._documents.page(PROFILES, where=[_LIVE], after=cursor, limit=1000)
-            ids += [document.id for document in page.documents]
-            cursor = page.cursor
-            if cursor is None:
-                break
+        ids, cursor = self._store.live((body or {}).get("cursor"))
         for start in range(0, len(ids), _IDS_A_STATEMENT):
             some = ids[start : start + _IDS_A_STATEMENT]
             self._warehouse.run(statements()["83_store"], {"ids": some})
@@ -401,113 +335,7 @@ class Steps:
         del run_id, body
         return {"salt": query_parameter("salt", self._salt)}
 
-    # --- delivery ---------------------------------------------------------------------------------
-
-    def manifest(self, run_id: str, body: Any) -> dict[str, Any]:
-        """Write what the receipts must add up to: each shard's object, rows and hash.
-
-        Args:
-            body: `rows` to write, `exported`: rows that the exporter wrote, `shards`.
-
-        Raises:
-            CdpError: they differ, or a shard has no object.
-        """
-        prefix = f"runs/{run_id}/part-"
-        counted = self._warehouse.query(statements()["94_shard_rows"], {"shards": body["shards"]})
-        shard_rows = dict.fromkeys(range(body["shards"]), 0) | dict(counted.iter_rows())
-        if not body["rows"] == body["exported"] == sum(shard_rows.values()):
-            raise CdpError(
-                f"run {run_id} exported {body['exported']} rows, but {body['rows']} were to be "
-                "written; refresh again"
-            )
-        files: dict[int, list[dict[str, Any]]] = {shard: [] for shard in shard_rows}
-        for stored in self._objects.list(prefix):
-            shard = int(stored.name.removeprefix(prefix).partition("-")[0])
-            files[shard].append(
-                {"name": stored.name, "generation": stored.generation, "hash": stored.md5}
-            )
-        lost = [shard for shard, rows in shard_rows.items() if rows and not files[shard]]
-        if lost:
-            raise CdpError(f"run {run_id}: shard {lost[0]} was exported, but has no object")
-        listed = [
-            {"shard": number, "of_shard": shard, "rows": shard_rows[shard], **file}
-            for number, (shard, file) in enumerate(
-                (shard, file) for shard in sorted(files) for file in files[shard]
-            )
-        ]
-        several = {shard for shard in files if len(files[shard]) != 1}
-        for entry in listed:
-            if entry["of_shard"] in several:  # the exporter split it: only the sum is known
-                entry["rows"] = None
-        manifest = {"run_id": run_id, "rows": body["rows"], "files": listed}
-        self._objects.put(f"runs/{run_id}/manifest.json", json.dumps(manifest).encode())
-        return {"files": len(listed)}
-
-    def deliver(self, run_id: str, body: Any) -> dict[str, Any]:
-        """Send one message a shard."""
-        del body
-        messages = [
-            {
-                "run_id": run_id,
-                "shard": file["shard"],
-                "name": file["name"],
-                "generation": file["generation"],
-                "rows": file["rows"],
-            }
-            for file in self._manifest(run_id)["files"]
-        ]
-        self._queue.publish(self._topic, messages)
-        return {"messages": len(messages)}
-
-    def receipts(self, run_id: str, body: Any) -> dict[str, Any]:
-        """Say how far delivery is.
-
-        Returns:
-            `done`: every shard has a receipt or is given up; `complete`: and every row was
-            accepted; `parameters` of the statement that confirms what was delivered.
-        """
-        del body
-        manifest = self._manifest(run_id)
-        files = manifest["files"]
-        left = len(files) - self._documents.count("receipts", [Where("run_id", "==", run_id)])
-        if left > 0 and len(self._dead(manifest)) < left:
-            return {"done": False, "complete": False, "parameters": []}
-        receipts = self._receipts(run_id, manifest)
-        missing = {file["shard"] for file in files} - receipts.keys()
-        if not missing <= self._dead(manifest).keys():
-            return {"done": False, "complete": False, "parameters": []}
-        ids: list[str] = []
-        doubtful = set(missing)
-        for shard in sorted(shard for shard, receipt in receipts.items() if receipt["rejected"]):
-            found = self._rejected(run_id, shard, TOLD_AT_MOST - len(ids))
-            if found is None:
-                doubtful.add(shard)
-            else:
-                ids += found
-        open_shards = sorted({file["of_shard"] for file in files if file["shard"] in doubtful})
-        told = open_shards[:TOLD_AT_MOST]
-        more = open_shards[TOLD_AT_MOST:]
-        return {
-            "done": True,
-            "complete": not doubtful and not ids,
-            "parameters": [
-                # No shard is -1: a list's first element tells its type.
-                query_parameter("open_shards", told or [-1]),
-                query_parameter("open_from", more[0] if more else SHARDS_AT_MOST),
-                query_parameter("rejected_ids", ids),
-            ],
-        }
-
-    def _rejected(self, run_id: str, shard: int, most: int) -> list[str] | None:
-        """Return the profiles of a shard's rejected rows; None where not all are told, or many."""
-        ids: list[str] = []
-        with self._objects.open(f"runs/{run_id}/rejected/{shard}.ndjson") as file:
-            for line in file:
-                profile_id = json.loads(line)["profile_id"]
-                if profile_id is None or len(ids) == most:
-                    return None
-                ids.append(profile_id)
-        return ids
+    # --- the end ----------------------------------------------------------------------------------
 
     def publish(self, run_id: str, body: Any) -> dict[str, Any]:
         """Let pages see what the run made; before it counts as settled, or they might never.
@@ -535,45 +363,15 @@ class Steps:
         Args:
             body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
-        manifest = self._manifest(run_id)
-        receipts = self._receipts(run_id, manifest)
-        counts = {
-            name: sum(receipt[name] for receipt in receipts.values())
-            for name in ("written", "unchanged", "stale", "rejected")
-        }
-        rows = sum(receipt["rows"] for receipt in receipts.values())
-        undelivered = manifest["rows"] - rows
-        complete = undelivered == 0 and counts["rejected"] == 0
-        missing = [f["shard"] for f in manifest["files"] if f["shard"] not in receipts]
-        dead = self._dead(manifest)
-        more = {
-            **counts,
-            **body,
-            "undelivered": undelivered,
-            "dead_lettered": [
-                {"shard": shard, "reason": dead.get(shard, "no receipt in time")}
-                for shard in missing[:100]
-            ],
-        }
+        delivered = self._shards.delivered(run_id)
+        complete = delivered["undelivered"] == delivered["rejected"] == 0
         if complete:
-            self._discard_shards()
-            store = self._documents.get("meta", "store")
-            assert store is not None
-            settled = {**store.body, "run_id": run_id}
-            self._documents.commit([Put("meta", "store", settled, expect=store.version)])
+            self._shards.discard()
+            self._store.settled(run_id)
+        more = {**delivered, **body}
         outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
         self._runs.end(run_id, outcome["state"], outcome)
         return outcome
-
-    def _discard_shards(self) -> None:
-        """Delete the shards of this run and of all before it: personal data nobody needs now.
-
-        A message that comes again finds its shard's receipt; one of a run that died finds nothing,
-        and what it would have brought was delivered by this run.
-        """
-        for stored in self._objects.list("runs/"):
-            if "/part-" in stored.name:
-                self._objects.delete(stored.name)
 
     def fail(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run as failed, with the error in words."""
@@ -610,33 +408,6 @@ class Steps:
         until = freshness(cleaned, today)["complete_until"]
         behind = (today - date.fromisoformat(until)).days if until else None
         return {"complete_until": until, "days_behind": behind}
-
-    def _manifest(self, run_id: str) -> dict[str, Any]:
-        with self._objects.open(f"runs/{run_id}/manifest.json") as file:
-            manifest: dict[str, Any] = json.load(file)
-        return manifest
-
-    def _receipts(self, run_id: str, manifest: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-        ids = [f"{run_id}.{file['shard']}" for file in manifest["files"]]
-        found = self._documents.get_many("receipts", ids)
-        return {document.body["shard"]: document.body for document in found.values()}
-
-    def _dead(self, manifest: Mapping[str, Any]) -> dict[int, str]:
-        """Return the shards of the run that were given up, with the reason.
-
-        What else was refused and names the run gives up none of them.
-        """
-        dead = {
-            _object(message.data): message.reason
-            for message in self._dead_letters.dead(self._topic, manifest["run_id"])
-        }
-        files = {file["shard"]: _object(file) for file in manifest["files"]}
-        return {shard: dead[named] for shard, named in files.items() if named in dead}
-
-
-def _object(data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return which object a message, or a file of the manifest, names."""
-    return str(data.get("name")), str(data.get("generation"))
 
 
 def _plan_name(run_id: str) -> str:

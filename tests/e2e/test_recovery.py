@@ -183,7 +183,7 @@ def test_every_profile_is_recalled_however_many_there_are(
 ) -> None:
     told: list[str] = []
     platform = refreshed.platform
-    monkeypatch.setattr("cdp.refresh.steps.RECALLED_AT_ONCE", 1)
+    monkeypatch.setattr("cdp.refresh.store.RECALLED_AT_ONCE", 1)
     steps: Steps = platform.steps
     cursor = None
     platform.runs.take("r", {})

@@ -18,7 +18,8 @@ from cdp.profiles.port import Create
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import LocalQueue
 from cdp.refresh.runs import LeaseLost, Runs
-from cdp.refresh.steps import TOPIC, Limits, Steps, policy_parameters
+from cdp.refresh.shards import TOPIC
+from cdp.refresh.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
 from cdp.warehouse.statements import statements
@@ -228,7 +229,7 @@ def test_a_rejected_row_of_nobody_known_leaves_its_shard_in_doubt(at: SimpleName
 def test_what_is_in_doubt_is_told_in_little_however_much_it_is(
     at: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdp.refresh.steps.TOLD_AT_MOST", 2)
+    monkeypatch.setattr("cdp.refresh.shards.TOLD_AT_MOST", 2)
     exported(at, 3, 3, 3, 3, 3)
     for number in range(5):
         receipt(at, number, 3, rejected=1)

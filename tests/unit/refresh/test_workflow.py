@@ -17,7 +17,8 @@ from cdp.deployments.embedded import WORKFLOW
 from cdp.domain.days import BATCH_DAYS
 from cdp.domain.policy import Policy
 from cdp.refresh.connectors import connectors
-from cdp.refresh.steps import BATCHES_AT_MOST, SHARDS_AT_MOST, TOLD_AT_MOST, policy_parameters
+from cdp.refresh.shards import SHARDS_AT_MOST, TOLD_AT_MOST
+from cdp.refresh.steps import BATCHES_AT_MOST, policy_parameters
 from cdp.warehouse.rest import query_parameter
 from cdp.warehouse.statements import statements
 from cdp.workflow_engine import Interpreter, load
