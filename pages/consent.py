@@ -29,5 +29,6 @@ with frame.told():
             "A person": partial(
                 ui.of_person, platform.documents, warehouse, is_admin=user.is_admin
             ),
-        }
+        },
+        key="view",
     )

@@ -67,8 +67,6 @@ def follow(page: Page, origin: str) -> Iterator[str]:
             continue
         page.locator(f'a[href="{href}"]:visible').first.click()
         stands(page, path)
-        page.wait_for_timeout(2000)
-        stands(page, path)
         page.go_back()
         stands(page, origin)
         yield path

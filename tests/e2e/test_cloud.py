@@ -19,7 +19,7 @@ from cdp.insight.customers import Order, export, from_query, orders, total
 from cdp.profiles.port import PROFILES, Put
 from tests.cloud.project import Project, project
 from tests.e2e.support import Cdp
-from tests.pages.support import Served, fill, go, inside, said, table, tour, visit
+from tests.pages.support import fill, go, inside, said, table, tour, visit, warm
 from tests.people import PASSWORD, add
 from tests.waiting import wait
 
@@ -118,7 +118,7 @@ def test_pages_read_what_was_published(both: Both) -> None:
 @pytest.fixture
 def console(both: Both, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The console on the cloud project, an admin signed in."""
-    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Served)
+    warm(monkeypatch)
     st.cache_resource.clear()
     st.cache_data.clear()
     if both.cloud.platform.accounts.get("ada") is None:

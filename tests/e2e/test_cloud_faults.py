@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cdp.executions.port import State
-from cdp.profiles.port import PROFILES, Document, Put
+from cdp.profiles.port import PROFILES, Delete, Document, Put
 from cdp.queue.port import Dead
 from tests.cloud.front import Front
 from tests.cloud.project import Function, Project, project
@@ -102,6 +102,12 @@ class Cloud:
             file.write_text("".join(json.dumps(visit) + "\n" for visit in visits))
             here.platform.load_ga4([file])
         self.project.load_export(here.home / "raw")
+
+    def forget(self) -> None:
+        """Remove the profiles that other tests left: a refresh would, and tell of it."""
+        documents = self.project.platform.documents
+        while found := documents.page(PROFILES, limit=400).documents:
+            documents.commit([Delete(PROFILES, document.id) for document in found])
 
     def start(self) -> str:
         return self.project.platform.executions.start({}, by="ada")
@@ -427,6 +433,7 @@ def test_an_object_that_changed_after_it_was_listed_is_not_ingested(cloud: Cloud
 
 
 def test_a_refresh_succeeds_though_nobody_took_its_messages_at_first(cloud: Cloud) -> None:
+    cloud.forget()
     cloud.load("20261001")
     before = cloud.profiles()
     cloud.front.instances = []
@@ -448,6 +455,7 @@ def test_a_refresh_succeeds_though_nobody_took_its_messages_at_first(cloud: Clou
 
 
 def test_what_a_refresh_could_not_deliver_is_told_and_comes_with_the_next(cloud: Cloud) -> None:
+    cloud.forget()
     cloud.load("20261001")
     assert cloud.result(cloud.start())["state"] == "succeeded"  # alone, or after other tests
     cloud.load("20261001", "20261002")

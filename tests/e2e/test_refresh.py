@@ -172,8 +172,8 @@ def test_a_restated_day_replaces_the_day(cdp: Cdp, write: Write) -> None:
     cdp.refresh()
     assert cdp.json("stats")["events"] == 2
     assert profile_of(cdp, "a.1")["ga4"]["leads"] == 1
-    restated = [event("20261001", "c.1")]
-    cdp.run("load", "ga4", write("events_20261001.ndjson", restated))
+    restated = write("events_20261001.ndjson", [event("20261001", "c.1")])
+    cdp.run("load", "ga4", "--replace", restated)
     cdp.refresh()
     assert [d["identifiers"]["client_id"] for d in cdp.documents().values()] == [["c.1"]]
     cdp.run("profile", "a.1", code=1)

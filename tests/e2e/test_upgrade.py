@@ -184,9 +184,8 @@ def test_a_dataset_of_an_earlier_release_ends_in_the_documents_of_a_fresh_home(
     stands = {**made(), **cleaned()}
     for name in ("cdp", "cdp_a", "cdp_b"):
         stored = {table.table_id: storage(table.to_api_repr()) for table in listed(dataset, name)}
-        assert {table: stored[table] for table in stands} == {
-            t: s.storage for t, s in stands.items()
-        }
+        wanted = {t: s.storage for t, s in stands.items() if t != "stored"}  # only where recalled
+        assert {table: stored[table] for table in wanted} == wanted
 
 
 def listed(dataset: Project, name: str) -> list[Any]:

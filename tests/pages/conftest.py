@@ -10,7 +10,6 @@ import streamlit as st
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_manager import MediaFileManager
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.app_test import TMP_DIR
 
@@ -19,7 +18,7 @@ from cdp.domain.access import Role
 from cdp.settings import Settings
 from tests.e2e.support import Cdp
 from tests.pages.property import make
-from tests.pages.support import ACCOUNTS, Download, Wire, fill, inside, visit
+from tests.pages.support import ACCOUNTS, Download, Wire, fill, inside, visit, warm
 from tests.people import PASSWORD, add
 
 
@@ -34,24 +33,13 @@ def streamlits_folder() -> Iterator[None]:
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A home with an admin and a marketer; what pages read instead of yours."""
     monkeypatch.setenv("CDP_HOME", str(tmp_path / "home"))
+    warm(monkeypatch)
     st.cache_resource.clear()
     platform = build(Settings.load())
     for role, username in ACCOUNTS.items():
         add(platform.documents, username, role, email=f"{username}@example.com")
     yield platform
     st.cache_resource.clear()
-
-
-@pytest.fixture(autouse=True)
-def warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin each run as a server does in which Home.py has run; AppTest would as a cold one."""
-    begin = PagesManager.__init__
-
-    def begin_warm(self: PagesManager, *args: Any, **options: Any) -> None:
-        PagesManager.uses_pages_directory = False
-        begin(self, *args, **options)
-
-    monkeypatch.setattr(PagesManager, "__init__", begin_warm)
 
 
 @pytest.fixture

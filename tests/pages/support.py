@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf.message import Message
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from cdp.deployments.build import HOME_PAGE
@@ -14,7 +16,20 @@ from cdp.domain.access import Role
 
 SECONDS = 30
 ACCOUNTS = {Role.ADMIN: "ada", Role.MARKETER: "max"}
+PARAMETERS = {"consent": "view", "pipeline": "of_run"}
+"""The parameters that name an open tab, of pages whose is not `tab`."""
 PAGES = sorted((HOME_PAGE.parent / "pages").glob("*.py"))
+
+
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let AppTest begin each run as a server does that has come to `st.navigation`."""
+    begin = PagesManager.__init__
+
+    def begin_warm(self: PagesManager, *args: Any, **more: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        begin(self, *args, **more)
+
+    monkeypatch.setattr(PagesManager, "__init__", begin_warm)
 
 
 def visit() -> AppTest:
@@ -53,7 +68,7 @@ def go(at: AppTest, name: str, tab: str = "", **query: str) -> AppTest:
     name = "profile" if "profile" in query else name
     if tab:  # AppTest would take the tab of another page with it
         at.switch_page("pages/overview.py").run()
-        query["details" if "profile" in query else "tab"] = tab
+        query["details" if "profile" in query else PARAMETERS.get(name, "tab")] = tab
     for key, value in query.items():
         at.query_params[key] = value
     at.switch_page(f"pages/{name}.py").run()

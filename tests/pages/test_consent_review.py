@@ -64,7 +64,7 @@ def test_both_sides_of_a_disagreement_are_shown_as_the_role_may_see_them(
     assert row["Granted by"].startswith(f"User id {value}, {HOSTILE}, ")
     assert row["Denied by"].startswith(f"E-mail {HIDDEN}, crm, "), "denied: shown to nobody"
     (formula,) = refreshed.documents.find("formula.1")
-    assert row["Profile"] == f"customers?profile={formula}&details=Consent+history"
+    assert row["Profile"] == f"profile?profile={formula}&details=Consent+history"
 
 
 def test_disagreements_are_filtered_by_purpose(refreshed: Platform, signed_in: SignedIn) -> None:
@@ -109,7 +109,7 @@ def test_checking_now_finds_what_another_system_wrote_since(
     at.button(key="check").click().run()
     assert not at.exception
     assert "start a full refresh" in at.error[0].value
-    assert (words.plain(opal), "customers", f"profile={opal}") in links(at)
+    assert (words.plain(opal), "profile", f"profile={opal}") in links(at)
     reached = [row for row in table(at, "Field") if row["Profiles"]]
     assert {row["Field"] for row in reached} >= {"contact.email", "contact.phone"}
     assert {row["State in the document"] for row in reached} >= {"denied"}
@@ -124,11 +124,11 @@ def test_a_persons_history_is_found_by_any_identifier(
     for typed in (OPAL["email"].upper(), OPAL["phone"], OPAL["client_id"], opal):
         at.text_input(key="who").input(typed).run()
         assert not at.exception
-        assert links(at) == [(words.plain(opal), "customers", f"profile={opal}")]
+        assert links(at) == [(words.plain(opal), "profile", f"profile={opal}")]
         (told,) = [r for r in table(at, "From", "Identifier") if r["Purpose"] == "marketing"]
         email = OPAL["email"] if role is Role.ADMIN else mask("email", OPAL["email"])
         assert told["Identifier"] == f"E-mail {email}"
-        assert at.query_params.keys() <= {"tab"}
+        assert at.query_params.keys() <= {"view"}
 
 
 @pytest.mark.parametrize("typed", ["nobody@example.com", "\0", "x" * 3000, "crm-1", "malformed-2"])

@@ -57,8 +57,8 @@ def test_the_newest_run_is_shown_with_its_error_in_words(
     at = pipeline(signed_in(Role.MARKETER))
     (told,) = at.error
     assert plain("is writing the warehouse; wait until it ends, or see `cdp runs`.") in told.value
-    assert "This run exported no shard." in said(at)
     assert runs(refreshed)[0] in said(at)
+    assert "This run exported no shard." in said(go(at, "pipeline", "Receipts"))
 
 
 def test_a_failed_run_tells_once_which_step_failed_why_and_what_to_do(
@@ -83,15 +83,15 @@ def test_a_run_by_its_link_tells_its_receipts_and_rejected_rows(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:
     _, partial, succeeded = runs(refreshed)
-    at = pipeline(signed_in(Role.MARKETER), run=partial)
+    at = go(signed_in(Role.MARKETER), "pipeline", "Receipts", run=partial)
     (receipt,) = table(at, "Shard", "Stale")
     assert (receipt["State"], receipt["Rows"], receipt["Rejected"]) == ("delivered", 4, 1)
-    (rejected,) = table(at, "Shard", "Reason")
+    (rejected,) = table(go(at, "pipeline", "Rejected rows", run=partial), "Shard", "Reason")
     (big,) = refreshed.documents.find("big.1")
     assert (rejected["Profile"], rejected["Line"] > 0) == (big, True)
     assert rejected["Reason"] == "the merged document is over 1 MiB"
-    at = pipeline(at, run=succeeded)
-    assert "No row was rejected." in said(at)
+    assert "No row was rejected." in said(go(at, "pipeline", "Rejected rows", run=succeeded))
+    at = go(at, "pipeline", "Steps", run=succeeded)
     (chart,) = [c.proto for c in at.main.get("plotly_chart")]
     assert chart.alt == "Duration of each phase of the run"
 

@@ -46,7 +46,7 @@ def test_the_largest_clusters_are_listed_and_one_can_be_chosen(
     assert [(r["Profile"], r["Size"]) for r in rows] == [(r["profile_id"], r["size"]) for r in told]
     at.session_state["largest"] = {"selection": {"rows": [1], "columns": [], "cells": []}}
     at.run()
-    assert links(at) == [("Open the profile", "customers", f"profile={rows[1]['Profile']}")]
+    assert links(at) == [("Open the profile", "profile", f"profile={rows[1]['Profile']}")]
 
 
 def test_a_cluster_tells_why_each_pair_was_joined(refreshed: Platform, signed_in: SignedIn) -> None:
@@ -130,7 +130,7 @@ def test_merges_are_listed_with_what_became_of_them(
     at = audit(signed_in(Role.MARKETER), "Merges and splits")
     (change,) = table(at, "What", "Became")
     assert change["What"] == ["merge"]
-    assert change["Became"] == f"customers?profile={now}"
+    assert change["Became"] == f"profile?profile={now}"
     (run,) = table(at, "Merges", "Splits")
     assert (run["Merges"], run["Splits"]) == (1, 0)
 

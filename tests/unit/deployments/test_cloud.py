@@ -18,7 +18,7 @@ from cdp.deployments.build import HOME_PAGE
 from cdp.deployments.cloud import Cloud
 from cdp.domain.errors import CdpError
 from cdp.settings import Settings, SettingsError
-from tests.pages.support import Served
+from tests.pages.support import warm
 
 MADE = {"deployment": "gcp", "project": "my-project", "bucket": "b-1", "export_dataset": "ga_1"}
 Deployed = Callable[..., Cloud]
@@ -50,7 +50,7 @@ def test_commands_and_the_console_say_so_where_nobody_is_signed_in_to_google(
         answer = CliRunner().invoke(cdp, words)
         assert answer.exit_code == 1
         assert "Error: no credentials for Google Cloud; run `gcloud auth" in answer.output
-    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Served)
+    warm(monkeypatch)
     monkeypatch.chdir(HOME_PAGE.parent)
     st.cache_resource.clear()
     at = AppTest.from_file(str(HOME_PAGE), default_timeout=30).run()
