@@ -19,7 +19,7 @@ from cdp.insight.customers import Order, export, from_query, orders, total
 from cdp.profiles.port import PROFILES, Put
 from tests.cloud.project import Project, project
 from tests.e2e.support import Cdp
-from tests.pages.support import fill, go, inside, said, table, tour, visit, warm
+from tests.pages.support import fill, go, inside, links, said, tour, visit, warm
 from tests.people import PASSWORD, add
 from tests.waiting import wait
 
@@ -155,7 +155,7 @@ def test_lists_without_an_index_come_in_another_order_and_say_so(
     others = 0
     for names, order in itertools.product(chosen, Order):
         at = go(console, "customers", order=order, **{n: RANGES[n] for n in names})
-        listed = table(at, "Profile", "Customer")
+        listed = [page for _, page, _ in links(at) if page == "profile"]
         assert listed or "Nobody meets all of these filters" in said(at)
         assert [error.value for error in at.error] == []
         if order is Order.ID:
