@@ -38,7 +38,7 @@ def imported(folder, program):
     command = f"{program}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     run = subprocess.run(
         [sys.executable, "-P", "-c", command],
-        env={"PYTHONPATH": str(folder), "PATH": ""},
+        env={"PYTHONPATH": str(folder), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
         cwd="/",
         capture_output=True,
         text=True,
