@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,32 @@ def process_of(run_id: str) -> int:
             if b"execute\0" + run_id.encode() in command:
                 return int(entry.name)
     raise AssertionError("no process runs it")
+
+
+def stop(process: int, home: Path) -> None:
+    """Stop a process at a moment in which it keeps no store to itself."""
+    os.kill(process, signal.SIGSTOP)
+    while not (
+        _stands(process) and _free(home / "documents.sqlite") and _free(home / "executions.sqlite")
+    ):
+        os.kill(process, signal.SIGCONT)
+        time.sleep(0.01)
+        os.kill(process, signal.SIGSTOP)
+
+
+def _stands(process: int) -> bool:
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return all(") T " in (task / "stat").read_text() for task in tasks)
+
+
+def _free(file: Path) -> bool:
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as db:
+        try:
+            db.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return False
+        db.execute("rollback")
+        return True
 
 
 def contents(cdp: Cdp) -> list[object]:
@@ -127,7 +155,7 @@ def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) ->
     runs = cdp.platform.runs
     while runs.holder() != run_id and not executions.get(run_id).state.ended:
         time.sleep(0.005)
-    os.kill(process_of(run_id), signal.SIGSTOP)  # it does not end before the other asks
+    stop(process_of(run_id), cdp.home)  # it does not end before the other asks
     try:
         told = cdp.refresh(code=3)
     finally:
