@@ -128,7 +128,19 @@ def tabs(drawn: Mapping[str, Callable[[], object]], key: str = "tab") -> None:
         drawn: labels, each with what draws the tab.
         key: the parameter of the address.
     """
-    shown = st.tabs(list(drawn), key=key, on_change="rerun", bind="query-params")
+    # A bound parameter leaves the address together with the page: Back would open another tab.
+    first, *others = drawn
+    asked = st.query_params.get(key)
+    st.session_state[key] = asked if asked in others else first
+
+    def name() -> None:
+        opened = st.session_state[key]
+        if opened == first:
+            st.query_params.pop(key, None)
+        else:
+            st.query_params[key] = opened
+
+    shown = st.tabs(list(drawn), key=key, on_change=name)
     for tab, draw in zip(shown, drawn.values(), strict=True):
         if tab.open:
             with tab:

@@ -34,7 +34,7 @@ def named(url: str) -> tuple[str, list[tuple[str, str]]]:
 
 def title_of(path: str) -> str:
     """Return the browser title of an address."""
-    if found := re.fullmatch(r"/profile\?profile=(\w+)", path):
+    if found := re.fullmatch(r"/profile\?profile=(\w+).*", path):
         return pseudonym(found[1])
     return TITLES[re.split(r"[/?]", path)[1]]
 
@@ -99,6 +99,8 @@ def test_every_link_leads_where_it_says_and_back(
     origins += [
         "/customers?order=id&stitched=yes",
         f"/profile?profile={someone}",
+        f"/profile?profile={someone}&details=Fields",
+        f"/stitching?tab=Clusters&cluster={someone}",
     ]
     led: set[str] = set()
     for origin in origins:
