@@ -221,7 +221,7 @@ def test_what_is_written_already_is_read_and_not_written(opened, documents):
 
 
 def test_a_first_load_that_is_held_back_writes_every_row(opened):
-    store = opened(ramp=True)
+    store = opened(ramp=500)
     assert set(store.merge("profiles", rows_of(1, 300))) == {Outcome.WRITTEN}
     assert store.count("profiles") == 300
     store.close()
