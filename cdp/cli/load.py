@@ -96,7 +96,7 @@ def load_consent(platform: Platform, paths: tuple[Path, ...]) -> None:
 
 def load_files(platform: Platform, table: str, paths: tuple[Path, ...]) -> None:
     skipped: list[Path] = []
-    loaded = platform.load_rows(table, paths, skipped=skipped.append)
+    loaded = platform.load_rows(table, paths, by=f"shell:{shell().name}", skipped=skipped.append)
     kind = {"raw_link": "links", "raw_decision": "consent"}[table]
     platform.governance.loaded(shell(), kind, {file.path.name: file.rows for file in loaded})
     for file in loaded:
@@ -119,7 +119,7 @@ def _tell_unmatched(platform: Platform) -> None:
             out.print("Whom they match is known after the first `cdp refresh`.")
             return
         with closing(platform.published()) as warehouse:
-            sentences = told(unmatched(warehouse))
+            sentences = told(unmatched(warehouse, platform.policy))
     except CdpError as error:  # what was loaded stays loaded
         sentences = [f"Whom they match cannot be told: {error}"]
     for sentence in sentences:

@@ -12,6 +12,7 @@ from rich.text import Text
 from cdp.cli.common import JSON, listed, out, print_json, with_platform
 from cdp.deployments.build import Platform, missing
 from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
 from cdp.refresh.follow import why_no_profiles
 from cdp.settings import Settings
 
@@ -28,7 +29,7 @@ def stats(platform: Platform, as_json: bool) -> None:
 
     with closing(platform.published()) as warehouse:
         found = warehouse.query(statements()["92_stats"], policy_parameters(platform.policy))
-        matched = unmatched(warehouse)
+        matched = unmatched(warehouse, platform.policy)
     (row,) = found.to_dicts()
     row |= matched
     row["documents"] = platform.documents.count(PROFILES, [Where("sync.state", "==", "live")])
@@ -64,7 +65,7 @@ def _find(platform: Platform, identifier: str) -> list[dict[str, Any]]:
     from cdp.insight.person import find  # noqa: PLC0415
     from cdp.profiles.port import PROFILES  # noqa: PLC0415
 
-    ids = find(platform.documents, identifier)
+    ids = find(platform.documents, platform.policy, identifier)
     if not ids:
         raise CdpError(
             f"no profile has the identifier {identifier!r}; it is unknown, or consent does not "
@@ -129,8 +130,14 @@ def policy(platform: Platform, as_json: bool) -> None:
         return
     out.print(f"{rules.source}, {rules.digest}\n")
     sections: dict[str, list[tuple[str, ...]]] = {
-        "Purposes, told by, silence means": [
-            (name, purpose.ga4_signal or "decisions only", purpose.unknown)
+        "Purposes, told by, resolved by, silence means, a grant lapses": [
+            (
+                name,
+                purpose.ga4_signal or "decisions only",
+                "each address" if purpose.scope == "value" else "person",
+                listed([purpose.unknown, *(f"{a} in {c}" for c, a in purpose.unknown_in.items())]),
+                f"after {purpose.expires}" if purpose.expires else "never",
+            )
             for name, purpose in rules.purposes.items()
         ],
         "Limits": [
@@ -147,5 +154,13 @@ def policy(platform: Platform, as_json: bool) -> None:
         f"Identifiers, strongest first: {listed(rules.identifiers.priority)}.\n"
         f"Linking needs {rules.linking.purpose}; a loaded link that states no consent counts as "
         f"{rules.linking.unstated}.\n"
-        f"Explicit decisions come from {listed(rules.decisions.explicit)}."
+        f"Explicit decisions come from {listed(rules.decisions.explicit)}.\n"
+        f"{_gpc(rules)}"
     )
+
+
+def _gpc(rules: Policy) -> str:
+    if rules.gpc is None:
+        return "Global Privacy Control is not heard."
+    told, purposes = rules.gpc.parameter, listed(rules.gpc.purposes)
+    return f"Global Privacy Control, told by the event parameter {told}, denies {purposes}."

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from cdp.demo import export, records
 from cdp.demo.behaviour import PURCHASE, Events, day_events
 from cdp.demo.population import Population, populate
-from cdp.demo.records import Observed
+from cdp.demo.records import Observed, Spoken
 from cdp.domain.errors import InputError, unusable
 
 UNTIL: Final = date(2026, 10, 31)
@@ -94,9 +94,10 @@ def _generate(
             progress(day + 1, days)
     rng = np.random.default_rng([seed, 2])
     observed = Observed.join(run.observed)
+    spoken = Spoken.join(run.spoken)
     links = records.links(population, observed, starts[0], starts[-1], rng)
     decisions = records.decisions(population, starts[0], starts[-1], rng)
-    shared = records.write(out, population, observed, links, decisions)
+    shared = records.write(out, population, observed, spoken, links=links, decisions=decisions)
     for file in out.rglob("*"):  # people, if invented ones
         file.chmod(0o700 if file.is_dir() else 0o600)
     return Generated(
@@ -127,6 +128,7 @@ class _Run:
         self._after_midnight: dict[int, Events] = {}
         self._transaction = 1_000_000
         self.observed: list[Observed] = []
+        self.spoken: list[Spoken] = []
         self.events = 0
         self.rows = 0
 
@@ -140,6 +142,7 @@ class _Run:
                 if not final:
                     events = _on_time(events)
                 self.observed.append(records.observe(events, final=final))
+                self.spoken.append(records.speak(events, final=final))
                 self.events += len(events)
                 for n, table in enumerate(tables):
                     rows = self._table(events, table, on)

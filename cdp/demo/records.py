@@ -1,7 +1,9 @@
 """Links, consent decisions and the truth: what the demo property says beside its events."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -12,7 +14,8 @@ from cdp.demo import behaviour as does
 from cdp.demo import vocabulary as words
 from cdp.demo.behaviour import Events
 from cdp.demo.export import user_values, without_client
-from cdp.demo.population import NO, NOBODY, YES, Array, Population
+from cdp.demo.population import NEVER, NO, NOBODY, YES, Array, Population
+from cdp.domain.consent import Statement, closes, word
 
 _STATES: Final = ("granted", "denied", "unknown")
 _PURPOSES: Final = ("analytics", "ads", "marketing")
@@ -36,6 +39,42 @@ class Observed:
         return cls(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What rows said of analytics: of a device with its client id, or of the user without one."""
+
+    device: Array
+    user: Array  # NOBODY where the device speaks
+    consent: Array
+    first: Array
+    last: Array
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        )
+
+
+def speak(events: Events, *, final: bool) -> Spoken:
+    """Keep when each device, and each user on rows without a client, said what for the first and
+    the last time."""
+    alone = without_client(events, intraday=not final)
+    speaks = np.isin(events.consent, (YES, NO)) & (~alone | (events.user >= 0))
+    who = pl.DataFrame(
+        {
+            "device": np.where(alone, -1, events.device)[speaks],
+            "user": np.where(alone, events.user, NOBODY)[speaks],
+            "consent": events.consent[speaks],
+            "at": events.at[speaks],
+        }
+    )
+    kept = who.group_by("device", "user", "consent", maintain_order=True).agg(
+        first=pl.col("at").min(), last=pl.col("at").max()
+    )
+    return Spoken(**{f.name: kept[f.name].to_numpy() for f in fields(Spoken)})
 
 
 def observe(events: Events, *, final: bool) -> Observed:
@@ -271,6 +310,8 @@ def write(
     out: Path,
     population: Population,
     observed: Observed,
+    spoken: Spoken,
+    *,
     links: pl.DataFrame,
     decisions: pl.DataFrame,
 ) -> int:
@@ -283,7 +324,15 @@ def write(
     told.filter(crm).write_ndjson(out / "links" / "crm_links.ndjson")
     told.filter(~crm).write_csv(out / "links" / "web_links.csv")
     decisions.write_csv(out / "consent" / "decisions.csv")
-    _evidence(population, observed, links).write_parquet(out / "truth_evidence.parquet")
+    evidence = _evidence(population, observed, links)
+    closed = _closed(population, spoken, decisions, evidence)
+    evidence = evidence.with_columns(
+        closed=pl.any_horizontal(
+            pl.concat_str(f"{end}_type", f"{end}_value", separator="|").is_in(closed)
+            for end in ("a", "b")
+        )
+    )
+    evidence.write_parquet(out / "truth_evidence.parquet")
     truth = _truth(population, observed)
     truth.write_parquet(out / "truth.parquet")
     return int(truth["shared"].sum())
@@ -340,3 +389,80 @@ def _evidence(population: Population, observed: Observed, links: pl.DataFrame) -
             .alias("observed_at")
         )
     )
+
+
+def _closed(
+    population: Population, spoken: Spoken, decisions: pl.DataFrame, evidence: pl.DataFrame
+) -> list[str]:
+    """Return who denies to be joined in the end, as type|value: their evidence joins nobody."""
+    beside: dict[str, set[str]] = defaultdict(set)  # the user ids that each was seen with
+    seen = evidence.filter("granted").select("a_type", "a_value", "b_type", "b_value")
+    for a_type, a, b_type, b in seen.iter_rows():
+        for end, other_type, other in ((f"{a_type}|{a}", b_type, b), (f"{b_type}|{b}", a_type, a)):
+            if other_type == "user_id":
+                beside[end].add(other)
+    said = [
+        *_said_by_events(population, spoken, beside),
+        *(
+            _said(type_, value, state == "granted", _micros(at), source)
+            for type_, value, state, at, source in decisions.filter(purpose="analytics")
+            .select("type", "value", "state", "at", "source")
+            .iter_rows()
+        ),
+    ]
+    of: dict[tuple[str, str], list[Statement]] = defaultdict(list)
+    for one in said:
+        of[one.type, one.value].append(one)
+    weighed = {who: word(rows, _LATER, None) for who, rows in of.items()}
+    closed = []
+    for (type_, value), found in weighed.items():
+        yeses = [weighed.get(("user_id", user)) for user in beside[f"{type_}|{value}"]]
+        standing = max((yes.yes_at for yes in yeses if yes and yes.yes_at), default=None)
+        if closes(found, type_, standing):
+            closed.append(f"{type_}|{value}")
+    return closed
+
+
+def _said_by_events(
+    population: Population, spoken: Spoken, beside: Mapping[str, set[str]]
+) -> Iterator[Statement]:
+    """Yield what devices say, and users on rows without a client."""
+    pings: dict[str, list[int]] = defaultdict(list)
+    devices: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
+    for device, user, consent, first, last in zip(
+        *(getattr(spoken, f.name).tolist() for f in fields(Spoken)), strict=True
+    ):
+        if user == NOBODY:
+            known = devices[device].get(consent, (first, last))
+            devices[device][consent] = (min(first, known[0]), max(last, known[1]))
+        elif consent == NO and user < population.people:  # what is no user id says nothing
+            pings[population.user_id[user].as_py()] += [first, last]
+    for device, answers in devices.items():
+        client = population.pseudo_id[device].as_py()
+        for consent, (first, last) in answers.items():
+            other = answers.get(NO if consent == YES else YES)
+            # The answer in force began after the last of the other; an earlier one began first.
+            at = first if other is None or other[1] > last else max(first, other[1] + 1)
+            yield _said("client_id", client, consent == YES, at)
+        began = answers.get(YES, (NEVER, 0))[0]
+        if began < answers.get(NO, (NEVER, 0))[0]:  # a device that had not spoken before
+            for user in beside[f"client_id|{client}"] & pings.keys():
+                if began > min(pings[user]):
+                    yield _said("user_id", user, yes=True, at=began)
+    for user, moments in pings.items():
+        for moment in moments:
+            yield _said("user_id", user, yes=False, at=moment)
+
+
+def _said(type_: str, value: str, yes: bool, at: int, source: str = "ga4") -> Statement:
+    moment = _EPOCH + timedelta(microseconds=at)
+    explicit = source in {"preference_centre", "support"}
+    return Statement(type_, value, "granted" if yes else "denied", moment, source, explicit)
+
+
+def _micros(at: str) -> int:
+    return (datetime.fromisoformat(at) - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATER: Final = datetime(9999, 1, 1, tzinfo=UTC)

@@ -91,12 +91,13 @@ def score(truth_dir: Path, clusters: pa.Table | pl.DataFrame) -> Score:
 def consented_components(truth: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
     """Return *truth* with the component that granted evidence joins each identifier into.
 
-    Only evidence between two identifiers of one person counts; a shared device and a value that
-    is nobody's join nothing. The component of a shared device is null.
+    Only evidence between two identifiers of one person counts, neither of which denies to be joined
+    in the end (`closed`); a shared device and a value that is nobody's join nothing. The component
+    of a shared device is null.
     """
     numbered = truth.with_row_index("id")
     own = numbered.drop_nulls("person")
-    pairs = evidence.filter("granted")
+    pairs = evidence.filter(pl.col("granted") & ~pl.col("closed"))
     for side in ("a", "b"):
         keys = [f"{side}_type", f"{side}_value"]
         found = own.select(*_KEY, pl.col("id", "person").name.suffix(f"_{side}"))

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import phonenumbers
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,7 +24,9 @@ from pydantic import (
     model_validator,
 )
 
+from cdp.domain.consent import Scope
 from cdp.domain.errors import CdpError
+from cdp.domain.identifiers import Speller
 from cdp.domain.payload import FIELDS, IDENTIFIER_TYPES
 
 Answer = Literal["granted", "denied"]
@@ -99,7 +102,15 @@ class Identifiers(_Table):
 
 class Purpose(_Table):
     ga4_signal: Literal["analytics_storage", "ads_storage"] | None = None
+    scope: Scope = "person"
     unknown: Answer
+    unknown_in: Mapping[str, Answer] = {}
+    expires: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2} months?$")] | None = None
+
+    @property
+    def months(self) -> int | None:
+        """Return after how many months a grant lapses; None for never."""
+        return int(self.expires.split()[0]) if self.expires else None
 
 
 class Linking(_Table):
@@ -109,6 +120,17 @@ class Linking(_Table):
 
 class Decisions(_Table):
     explicit: tuple[str, ...]
+    denied_row: Literal["user_id", "row"] = "user_id"
+
+    @field_validator("explicit")
+    @classmethod
+    def _without_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(source.strip().lower() for source in value))
+
+
+class Gpc(_Table):
+    parameter: Annotated[str, Field(min_length=1, max_length=40)]
+    purposes: tuple[PurposeName, ...]
 
 
 class Events(_Table):
@@ -128,14 +150,28 @@ class Policy(_Table):
     purposes: Annotated[Mapping[PurposeName, Purpose], Field(min_length=1, max_length=20)]
     linking: Linking
     decisions: Decisions
+    gpc: Gpc | None = None
+    regions: Mapping[str, str] = {}
     events: Events
     fields: Mapping[str, str]
     access: Access
     _source: str = PrivateAttr(default=_SHIPS)
 
+    @field_validator("regions")
+    @classmethod
+    def _countries(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for source, region in value.items():
+            if region not in phonenumbers.SUPPORTED_REGIONS:
+                raise ValueError(
+                    f'{source} is from {region!r}; name a country as ISO 3166-1 does, such as "FR"'
+                )
+        return {source.strip().lower(): region for source, region in value.items()}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         wrong = [*self._wrong_fields()]
+        denied = self.gpc.purposes if self.gpc else ()
+        wrong += [f"gpc.purposes: {self._no_purpose(p)}" for p in denied if p not in self.purposes]
         if self.linking.purpose not in self.purposes:
             wrong.append(f"linking.purpose: {self._no_purpose(self.linking.purpose)}")
         if wrong:
@@ -177,9 +213,21 @@ class Policy(_Table):
         """Return 16 hexadecimal digits that change with what the policy means, not how it reads."""
         content = self.model_dump(mode="json")
         for table, names in _SETS.items():
-            for name in names:
+            for name in names if content[table] else ():
                 content[table][name] = sorted(set(content[table][name]))
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def speller(self) -> Speller:
+        """Return how identifiers are spelled, and which of them stand for nobody."""
+        return Speller(self.blocked_pattern(), self.not_a_user_id_pattern(), self.regions)
+
+    def measuring(self) -> str | None:
+        """Return the purpose that rows of the export are measured under, by `analytics_storage`."""
+        return self.signalled("analytics_storage")
+
+    def signalled(self, signal: str) -> str | None:
+        """Return the first purpose that the export's *signal* speaks for."""
+        return next((n for n, told in self.purposes.items() if told.ga4_signal == signal), None)
 
     def blocked_pattern(self) -> str:
         """Return one RE2 expression that matches every blocked value in lower case, as a whole."""
@@ -224,12 +272,14 @@ _TABLES: Final[Mapping[str, type[_Table]]] = {
     "purposes": Purpose,
     "linking": Linking,
     "decisions": Decisions,
+    "gpc": Gpc,
     "events": Events,
     "access": Access,
 }
 _SETS: Final[Mapping[str, Sequence[str]]] = {
     "identifiers": ("blocked", "blocked_patterns", "not_a_user_id"),
     "decisions": ("explicit",),
+    "gpc": ("purposes",),
     "events": ("leads", "purchases"),
     "access": ("masked",),
 }

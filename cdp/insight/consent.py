@@ -38,9 +38,9 @@ def report(
     Returns:
         `states`: see `states`; `changes`: see `_changes`; `conflicts`: profiles whose identifiers
         disagree, by `purpose`, `state` in force and `explicit` (whether a decision of the person
-        stands above them, else the most restrictive state does), with `profiles`; `decisions`:
-        as loaded, by `source`, `purpose` and `state`: `explicit`, `declared` (the policy knows the
-        purpose), `decisions`, `first_at`, `last_at`; `reachable`: see `reachable`.
+        is what is in force), with `profiles`; `decisions`: as loaded, by `source`, `purpose` and
+        `state`: `explicit`, `declared` (the policy knows the purpose), `decisions`, `first_at`,
+        `last_at`; `reachable`: see `reachable`.
     """
     purposes = tuple(policy.purposes)
     explicit = policy.decisions.explicit
@@ -143,8 +143,7 @@ def _changes(warehouse: Warehouse, purposes: Sequence[str], today: date) -> dict
         `days`: ISO texts without a gap; `told`: series by `purpose` and `source` (the greatest 16,
         others together with null) whose `granted` and `denied` count the identifiers that told so,
         a number a day; `began`: series by `purpose` whose `granted` and `denied` count the
-        profiles whose state in force began on that day. A day of the export is the property's own,
-        all others are UTC's.
+        profiles whose state in force began on that day. Days are UTC's.
     """
     (span,) = ask(warehouse, "consent_span", today=today)
     ends = [day for day in span.values() if day is not None]
@@ -189,7 +188,10 @@ def _series(
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An identifier's newest signal; `value` of a client is its bare id."""
+    """What an identifier's statements amount to; `value` of a client is its bare id.
+
+    `source` and `at` are those of the newest of them that tells this state.
+    """
 
     type: str
     value: str
@@ -203,7 +205,7 @@ class Said:
 class Disagreement:
     """A profile whose identifiers disagree: what is in force, and up to 25 of either side.
 
-    `explicit`: a decision of the person stands above them; else the most restrictive state does.
+    `explicit`: what is in force is a decision of the person.
     """
 
     profile_id: str
@@ -242,7 +244,6 @@ def disagreements(
         warehouse,
         "consent_disagreements",
         purposes=tuple(policy.purposes) if purpose is None else (purpose,),
-        explicit_sources=explicit,
         after_profile=after_profile,
         after_purpose=after_purpose,
         most=limit + 1,
@@ -280,13 +281,13 @@ def disagreements(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A decision, or a run of equal signals of the export from `at` to `until`.
+    """A statement of consent, made for an identifier.
 
     `value` of a client is its bare id. `in_force`: it decides the profile's state for the purpose.
+    `evidence`: table and day, file and line, or the console's own row; `told_by`: who loaded it.
     """
 
     at: datetime
-    until: datetime
     purpose: str
     state: str
     source: str
@@ -294,10 +295,12 @@ class Told:
     type: str
     value: str
     in_force: bool
+    evidence: str | None
+    told_by: str | None
 
 
 def history(warehouse: Warehouse, policy: Policy, profile_id: str, limit: int = 500) -> list[Told]:
-    """Return all that was said of a person's consent, by `until`, the newest first.
+    """Return all that was said of a person's consent, by `at`, the newest first.
 
     At most *limit*, and besides them what is in force, however old. Of a purpose that is not there
     nothing is known.
@@ -307,17 +310,14 @@ def history(warehouse: Warehouse, policy: Policy, profile_id: str, limit: int = 
         "consent_history",
         profile_id=profile_id,
         purposes=tuple(policy.purposes),
-        explicit_sources=policy.decisions.explicit,
         most=limit,
     )
+    beside = ("purpose", "state", "source", "explicit", "type", "value", "in_force", "evidence")
     return [
         Told(
-            at=_utc(row["first_at"]),
-            until=_utc(row["last_at"]),
-            **{
-                name: row[name]
-                for name in ("purpose", "state", "source", "explicit", "type", "value", "in_force")
-            },
+            at=_utc(row["said_at"]),
+            told_by=row["told_by"],
+            **{name: row[name] for name in beside},
         )
         for row in rows
     ]

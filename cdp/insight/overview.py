@@ -52,7 +52,6 @@ def report(
     days = ask(
         warehouse,
         "overview_days",
-        analytics_states=_permitting(policy),
         **may(policy, *_MEASURES),
         since=last - timedelta(days=DAYS - 1),
         most=DAYS,
@@ -117,12 +116,6 @@ def _state(row: Row, today: date) -> State:
     if row["state"] == State.FINAL:
         return State.FINAL
     return state_of(ExportTable(row["suffix"], row["version"], row["rows_read"]), today)
-
-
-def _permitting(policy: Policy) -> list[str]:
-    """Return the states in which events may be measured."""
-    silence = policy.purposes[policy.linking.purpose].unknown
-    return ["granted", "unknown"] if silence == "granted" else ["granted"]
 
 
 _MEASURES: Final = (

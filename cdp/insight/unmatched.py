@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 
+from cdp.domain.policy import Policy
 from cdp.warehouse.port import Warehouse
+from cdp.warehouse.spelling import unspelled
 from cdp.warehouse.statements import statements
 
 
-def unmatched(warehouse: Warehouse) -> dict[str, int]:
+def unmatched(warehouse: Warehouse, policy: Policy) -> dict[str, int]:
     """Return how many match nobody in what was published, as `unmatched_…` of each kind."""
-    return warehouse.query(statements()["96_unmatched"], {}).to_dicts()[0]
+    speller = policy.speller()
+    # What was loaded since the last run is spelled nowhere yet.
+    asked = {"rules": speller.digest, "spelled": unspelled(warehouse, speller)}
+    return warehouse.query(statements()["96_unmatched"], asked).to_dicts()[0]
 
 
 def told(counts: Mapping[str, int]) -> list[str]:

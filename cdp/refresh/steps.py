@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from cdp.domain import days
 from cdp.domain.errors import CdpError, describe
+from cdp.domain.identifiers import AROUND, INVISIBLE, identifier_key
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
@@ -29,12 +30,17 @@ from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
 from cdp.refresh.store import Store
 from cdp.warehouse.port import Value, Warehouse
 from cdp.warehouse.rest import parameter_values, query_parameter
+from cdp.warehouse.spelling import spell_some
 from cdp.warehouse.statements import statements
 
 BATCHES_AT_MOST: Final = 250
 """Roughly: a batch ends with its day, so that there may be twice as many."""
 _IDS_A_STATEMENT: Final = 10_000
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
+_CLEANING_PARAMETERS: Final = (
+    *("blocked", "not_user_id", "invisible", "around", "lead_events", "purchase_events", "signals"),
+    *("gpc_parameter", "gpc_purposes", "denied_row", "ads_states", "linking_signal"),
+)
 
 
 class UnknownStep(CdpError):  # noqa: N818 - reads as the sentence it is
@@ -111,6 +117,7 @@ class Steps:
             "schema": self.schema,
             "plan": self.plan,
             "recall": self.recall,
+            "spell": self.spell,
             "batch": self.batch,
             "salt": self.salt,
             "manifest": self._shards.manifest,
@@ -186,7 +193,10 @@ class Steps:
         arguments = dict(body or {})
         full = bool(arguments.get("full"))
         store = self._store.told()
-        asked = {"store_run": str(store.get("run_id", ""))}
+        asked: dict[str, Value] = {
+            "store_run": str(store.get("run_id", "")),
+            "now": self._clock(),
+        }
         state = self._warehouse.query(statements()["90_state"], asked).to_dicts()[0]
         run = self._runs.outnumber(run_id, state["seq"])
         doubt = self._store.is_another(state, run)
@@ -214,6 +224,7 @@ class Steps:
         nothing_new = (
             not work
             and not recall
+            and not state["due"]
             and state["unsettled"] == 0
             and state["fingerprint"] == fingerprint
             and state["run_id"] == self._warehouse.published_run()
@@ -270,6 +281,7 @@ class Steps:
         return {
             **policy_parameters(policy),
             "property": self._property,
+            "policy": policy.digest,
             "seq": int(run["seq"]),
             "run_id": str(run["run_id"]),
             "now": self._clock(),
@@ -281,9 +293,8 @@ class Steps:
     def _cleaning_digest(self) -> str:
         """Name the rules by which days are cleaned; other rules clean every day again."""
         parts = [statements()[name] for name in _CLEANING]
-        parts += [self._property, self._policy.blocked_pattern()]
-        parts += [self._policy.not_a_user_id_pattern(), self._policy.events.model_dump_json()]
-        parts += _signals(self._policy)
+        rules = policy_parameters(self._policy)
+        parts += [self._property, *(str(rules[name]) for name in _CLEANING_PARAMETERS)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
     def _fingerprint(self, cleaned: Mapping[date, str]) -> str:
@@ -311,6 +322,15 @@ class Steps:
             self._warehouse.run(statements()["83_store"], {"ids": some})
         return {"done": cursor is None, "cursor": cursor}
 
+    def spell(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Spell identifiers of loaded links and decisions that were not yet, many at a time.
+
+        Returns:
+            `done`.
+        """
+        del run_id, body
+        return {"done": spell_some(self._warehouse, self._policy.speller())}
+
     def batch(self, run_id: str, body: Any) -> dict[str, Any]:
         """Let the next statements read the export's tables of one batch of the plan.
 
@@ -328,12 +348,15 @@ class Steps:
         return batch
 
     def salt(self, run_id: str, body: Any) -> dict[str, Any]:
-        """Hand out the parameter that profile ids are made with, for the one statement that does.
+        """Hand out what profile ids and keyed identifiers are made with, to a statement each.
 
         Not in the plan: every job of the run would show it.
         """
         del run_id, body
-        return {"salt": query_parameter("salt", self._salt)}
+        return {
+            "salt": query_parameter("salt", self._salt),
+            "key": query_parameter("key", identifier_key(self._salt)),
+        }
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -416,23 +439,40 @@ def _plan_name(run_id: str) -> str:
 
 def policy_parameters(policy: Policy) -> dict[str, Value]:
     """Return the statements' parameters that the policy decides."""
-    permitting = ["granted"]
-    if policy.purposes[policy.linking.purpose].unknown == "granted":
-        permitting.append("unknown")
+    purposes = policy.purposes
+    linking = policy.linking.purpose
+    ads = policy.signalled("ads_storage")
+    silent = bool(ads) and purposes[str(ads)].unknown == "granted"
     return {
         "blocked": policy.blocked_pattern(),
         "not_user_id": policy.not_a_user_id_pattern(),
+        "invisible": INVISIBLE,
+        "around": AROUND,
+        "rules": policy.speller().digest,
         "lead_events": policy.events.leads,
         "purchase_events": policy.events.purchases,
         "signals": _signals(policy),
-        "analytics_states": permitting,
+        "gpc_parameter": policy.gpc.parameter if policy.gpc else "",
+        "gpc_purposes": policy.gpc.purposes if policy.gpc else (),
+        "denied_row": policy.decisions.denied_row,
+        "ads_states": ("granted", "unknown") if silent else ("granted",),
+        "measuring": policy.measuring() or linking,
+        "linking": linking,
+        "linking_signal": purposes[linking].ga4_signal or "",
         "unstated": policy.linking.unstated,
+        "silence": [
+            f"{name}|{country}|{answer}"
+            for name, purpose in purposes.items()
+            for country, answer in {"": purpose.unknown, **purpose.unknown_in}.items()
+        ],
         "limits": [f"{pair.replace('.', '|')}|{most}" for pair, most in policy.limits.items()],
         "explicit_sources": policy.decisions.explicit,
-        "purposes": tuple(policy.purposes),
-        "unknown_granted": [
-            name for name, purpose in policy.purposes.items() if purpose.unknown == "granted"
+        "purposes": tuple(purposes),
+        "purpose_rules": [
+            f"{name}|{purpose.scope}|{purpose.months or ''}" for name, purpose in purposes.items()
         ],
+        "value_purposes": [f"|{n}|" for n, purpose in purposes.items() if purpose.scope == "value"],
+        "unknown_granted": [n for n, purpose in purposes.items() if purpose.unknown == "granted"],
         "kept": policy.identifiers.kept,
         **{f"may_{path.replace('.', '_')}": f"|{policy.purpose_of(path)}|" for path in FIELDS},
     }

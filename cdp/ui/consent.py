@@ -11,6 +11,7 @@ from cdp.profiles.port import Document, DocumentStore
 from cdp.ui import app, charts, frame, masks, words
 from cdp.ui.frame import card, kpi
 from cdp.ui.masks import NAMES, Show
+from cdp.ui.profile import identities
 from cdp.ui.profile.consent import history_table, state_column
 from cdp.warehouse.port import Warehouse
 
@@ -29,15 +30,16 @@ def numbers(report: Report) -> None:
                 f"Permit {words.plain(told['purpose'])}",
                 words.percent(share),
                 f"{words.number(told['granted'])} granted, {words.number(told['denied'])} denied, "
-                f"{words.number(told['unknown'])} said nothing, of all people seen.",
+                f"{words.number(told['unknown'])} unknown, of all people seen.",
                 share=share,
             )
         kpi(
             "Disagreements",
             words.number(conflicts),
-            "Profiles and purposes where one identifier grants what another denies. The most "
-            "restrictive wins, unless the person decided explicitly.",
-            note="resolved by the policy",
+            "Profiles and purposes where one identifier grants what another denies. For the person "
+            "any No denies, unless a newer explicit Yes on their user id stands; where the purpose "
+            "has the scope value, each address or number is resolved by itself.",
+            note="no is cheap, yes is earned",
         )
         kpi(
             "Reachable without consent",
@@ -62,7 +64,7 @@ def states(report: Report) -> None:
             for told in report["states"]
             for source in told["sources"]
         ] + [
-            {"Purpose": told["purpose"], "Source": "nobody said", "Unknown": told["unknown"]}
+            {"Purpose": told["purpose"], "Source": "nobody, or lapsed", "Unknown": told["unknown"]}
             for told in report["states"]
         ]
         st.dataframe(
@@ -161,9 +163,7 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
                 {
                     "Purpose": row["purpose"],
                     "In force": [row["state"]],
-                    "Decided by": (
-                        "an explicit decision" if row["explicit"] else "the most restrictive signal"
-                    ),
+                    "Decided by": "an explicit decision" if row["explicit"] else "a signal",
                     "Profiles": row["profiles"],
                 }
                 for row in rows
@@ -215,7 +215,11 @@ def _side(said: Sequence[consent.Said], state: str, show: Show) -> str:
 
 def decisions(report: Report, loads: Sequence[Document]) -> None:
     """Draw the decisions that were loaded, and who loaded them when."""
-    with card("Decisions", "What was loaded, by source. The policy says which are explicit."):
+    with card(
+        "Decisions",
+        "What was loaded or written down, by source. The policy says which sources are explicit: "
+        "their No is opened by a newer explicit Yes only.",
+    ):
         rows = report["decisions"]
         if rows:
             st.dataframe(
@@ -311,19 +315,21 @@ def reachable(report: Report, documents: DocumentStore, policy: Policy) -> None:
 
 def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool) -> None:
     """Ask for a person and draw all that was said."""
-    policy = app.platform().policy
+    platform = app.platform()
+    policy = platform.policy
     with card("A person's consent", "Any identifier: e-mail, phone, user, client, profile."):
         typed = st.text_input(
             "Identifier", key="who", icon=":material/search:", label_visibility="collapsed"
         )
         if not typed:
             return
-        found = person.find(documents, typed)
+        found = person.find(documents, policy, typed)
         if not found:
             st.caption("Nobody has this identifier, or consent does not permit to keep it.")
         for profile_id in found[:5]:
             someone = person.person(documents, policy, profile_id)
-            show = masks.shower(masks.masked(is_admin, someone), masks.withheld(someone))
+            known = identities.known(someone, platform.published_version())
+            show, conceal = masks.of_person(someone, masks.masked(is_admin, someone), known)
             st.page_link(
                 PROFILE,
                 label=words.plain(profile_id),
@@ -331,4 +337,6 @@ def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool)
                 query_params={"profile": profile_id},
             )
             told = consent.history(warehouse, policy, profile_id)
-            history_table(told, show, key=f"history_{profile_id}")
+            theirs = {*someone.identifiers, *known}
+            key = f"history_{profile_id}"
+            history_table(told, theirs, show, conceal, is_admin=is_admin, key=key)

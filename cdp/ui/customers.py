@@ -140,7 +140,7 @@ def _found(show: Show) -> bool:
         return False
     # What is typed stays out of the address: it may be somebody's e-mail address.
     platform = app.platform()
-    ids = person.find(platform.documents, typed)
+    ids = person.find(platform.documents, platform.policy, typed)
     if len(ids) == 1:
         st.switch_page(people.PROFILE, query_params={"profile": ids[0]})
     if not ids:

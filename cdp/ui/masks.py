@@ -1,13 +1,16 @@
 """How much of identifiers the viewer sees."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
 import streamlit as st
 
 from cdp.domain.access import Ground, permits, shown, sight
-from cdp.insight.person import Person
+from cdp.domain.consent import VALUES
+from cdp.insight import person
+from cdp.insight.person import Identifier, Person
 from cdp.ui.app import platform
 
 NAMES: Final = {
@@ -60,6 +63,18 @@ def withheld(found: Person) -> frozenset[str]:
     )
 
 
+def withheld_alone(found: Person, known: Collection[Identifier]) -> frozenset[Identifier]:
+    """Return those of *known* that are withheld though the person's consent permits their type.
+
+    Of a purpose of scope `value` each address and number is resolved by itself; the document holds
+    those that permit.
+    """
+    policy = platform().policy
+    purposes = {name: policy.purposes[policy.purpose_of(f"identifiers.{name}")] for name in VALUES}
+    kinds = {name for name in VALUES if purposes[name].scope == "value"} - withheld(found)
+    return frozenset(one for one in known if one.type in kinds) - frozenset(found.identifiers)
+
+
 def ground(states: Mapping[str, str]) -> Ground:
     """Return what a document says of consent, by purpose, as the ground of its identifiers."""
     purposes = platform().policy.purposes
@@ -82,16 +97,46 @@ def may_show(kind: str, ground: Ground) -> bool:
     return permits(platform().policy, kind, ground)
 
 
-def shower(types: Collection[str], withheld: Collection[str] = ()) -> Show:
+def shower(
+    types: Collection[str],
+    withheld: Collection[str] = (),
+    alone: Collection[Identifier] = (),
+) -> Show:
     """Return what shows a value.
 
     Args:
         types: those that are masked for the viewer.
         withheld: those that the consent of the person, whose all values are, withholds.
+        alone: values that are withheld whatever their type; see `withheld_alone`.
     """
+    hidden = {(one.type, one.value) for one in alone}
 
     def show(kind: str, value: str, ground: Ground | None = None, /) -> str:
-        permitted = kind not in withheld and (ground is None or may_show(kind, ground))
+        permitted = (
+            kind not in withheld
+            and (kind, value) not in hidden
+            and (ground is None or may_show(kind, ground))
+        )
         return shown(kind, value, sight(permitted=permitted, masked=kind in types))
 
     return show
+
+
+def of_person(
+    found: Person, masked: Collection[str], known: Collection[Identifier]
+) -> tuple[Show, Callable[[str], str]]:
+    """Return what shows a person's identifiers, and what masks them in text beside the document.
+
+    Args:
+        masked: the types that are masked for the viewer on that page.
+        known: what the warehouse joined into the profile, also what consent withholds.
+    """
+    withholds, alone = withheld(found), withheld_alone(found, known)
+    show = shower(masked, withholds, alone)
+    conceal = person.concealer(found, masked, known, withholds)
+    if not alone:
+        return show, conceal
+    # Of the others of their types, too, what looks like an e-mail address is lost in text.
+    types = {one.type for one in alone}
+    hide = person.concealer(replace(found, body={}), types, alone, types)
+    return show, lambda text: conceal(hide(text))

@@ -33,8 +33,7 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     version = platform.published_version()
     known = identities.known(found, version)
     withheld = masks.withheld(found)
-    show = masks.shower(masked, withheld)
-    conceal = person.concealer(found, masked, known, withheld)
+    show, conceal = masks.of_person(found, masked, known)
     people.keep_profile(profile_id)
     people.link_to_list()
     if found.state == "unknown":
@@ -58,7 +57,9 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
         {
             "Events": partial(timeline.event_table, line, conceal, show) if line else later,
             "Identities": partial(identities.evidence, cluster, found, show) if cluster else later,
-            "Consent history": partial(consent.consent_history, found, version, show)
+            "Consent history": partial(
+                consent.consent_history, found, version, known, show, conceal, is_admin=is_admin
+            )
             if version
             else later,
             "Fields": partial(fields.origins, shown, platform.policy),

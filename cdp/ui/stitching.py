@@ -156,7 +156,8 @@ def of(warehouse: Warehouse, profile_id: str, *, is_admin: bool) -> None:
     found = stitching.cluster(warehouse, profile_id)
     platform = app.platform()
     someone = person.person(platform.documents, platform.policy, profile_id)
-    show = masks.shower(masks.masked(is_admin, someone), masks.withheld(someone))
+    known = [person.Identifier(node.type, node.value) for node in found.nodes]
+    show, _ = masks.of_person(someone, masks.masked(is_admin, someone), known)
     with card("The cluster", _size_of(found)):
         if not found.nodes:
             st.info("No cluster has this profile id now; it may have been merged into another.")

@@ -276,7 +276,17 @@ def _lambda(alias: str, body: exp.Expr) -> str:
     return f"lambda each_{alias}: {body.sql(dialect='duckdb')}"
 
 
+def _composed(node: exp.Expr) -> exp.Expr:
+    """`NORMALIZE(x, NFC)` → `NFC_NORMALIZE(x)`."""
+    if not isinstance(node, exp.Normalize) or node.args.get("is_casefold"):
+        return node
+    if node.args["form"].name.upper() != "NFC":
+        raise DialectError(f"{node.sql(dialect='bigquery')!r}: DuckDB knows NFC only")
+    return exp.Anonymous(this="nfc_normalize", expressions=[node.this])
+
+
 _REWRITES: Final = (
+    _composed,
     _element,
     _list_lookup,
     _list_text,

@@ -23,7 +23,7 @@ from cdp.domain.errors import CdpError, disk_full, tells_full_disk, unusable
 from cdp.warehouse.dialect import Translated, bind, parameter_types, translate
 from cdp.warehouse.ga4_files import export_files
 from cdp.warehouse.port import Job, Shape, StatementError, Value, WarehouseBusy
-from cdp.warehouse.row_files import RAW_TABLES
+from cdp.warehouse.row_files import RAW_TABLES, TOLD_BESIDE
 from cdp.warehouse.sources import first_line, literal
 
 _CLOSING_SECONDS: Final = 5
@@ -166,22 +166,30 @@ class DuckWarehouse:
     ) -> duckdb.DuckDBPyConnection:
         try:
             with _in_words(self._home):
-                self._show_loaded(statement.sql)
+                self._show_loaded(statement)
                 return self._db.execute(statement.sql, bind(statement, parameters))
         except duckdb.Error as error:
             raise StatementError(f"{error} — in: {statement.sql[:400]}") from error
 
-    def _show_loaded(self, sql: str) -> None:
+    def _show_loaded(self, statement: Translated) -> None:
         """Let `raw_link` and `raw_decision` be the files that were loaded."""
         for table, columns in RAW_TABLES.items():
-            if table not in sql:
+            if table not in statement.sql:
+                continue
+            self._db.execute(f"DROP VIEW IF EXISTS temp.{table}")
+            if _CHANGED.match(statement.sql):  # the table that stays empty behind it
                 continue
             files = sorted(str(file) for file in (self._home / "raw" / table).glob("*.parquet"))
-            empty = ", ".join(
-                f"CAST(NULL AS {column.kind}) AS {name}" for name, column in columns.items()
-            )
-            source = f"FROM {_parquet(files)}" if files else f"SELECT {empty} LIMIT 0"
-            self._db.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {source}")
+            kinds = {**{name: column.kind for name, column in columns.items()}, **TOLD_BESIDE}
+            empty = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
+            source = f"SELECT {empty}, CAST(NULL AS VARCHAR) AS file WHERE false"
+            if files:
+                # Files of an earlier release have fewer columns.
+                source += (
+                    " UNION ALL BY NAME SELECT * EXCLUDE (filename), filename AS file "
+                    f"FROM {_parquet(files, 'union_by_name=true')}"
+                )
+            self._db.execute(f"CREATE TEMP VIEW {table} AS {source}")
 
 
 def published_path(home: Path) -> Path:
@@ -208,6 +216,9 @@ def _patiently(connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckD
 _TYPES: Final = {"BIGINT": "int64", "BOOLEAN": "bool", "DOUBLE": "float64", "VARCHAR": "string"}
 
 
+_CHANGED: Final = re.compile(r"(ALTER|CREATE) TABLE (IF NOT EXISTS )?raw_")
+
+
 def _declared(column: str) -> str:
     """Return `name TYPE` as the statements declare it."""
     name, _, kind = column.partition(" ")
@@ -219,10 +230,11 @@ def _one(sql: str, parameters: Mapping[str, Value]) -> Translated:
     return statement
 
 
-def _parquet(files: list[str]) -> str:
+def _parquet(files: list[str], *options: str) -> str:
     """Return a table function over *files*, whose names are names, not patterns."""
     names = ", ".join(literal(glob.escape(file)) for file in files)
-    return f"read_parquet([{names}], filename=true, hive_partitioning=false)"
+    told = ", ".join(["filename=true", "hive_partitioning=false", *options])
+    return f"read_parquet([{names}], {told})"
 
 
 def _connect(

@@ -29,7 +29,11 @@ EXPORT_EVENT: Final[Mapping[str, Shape]] = {
     ],
     "user_id": "STRING",
     "user_pseudo_id": "STRING",
-    "privacy_info": {"analytics_storage": "STRING", "ads_storage": "STRING"},
+    "privacy_info": {
+        "analytics_storage": "STRING",
+        "ads_storage": "STRING",
+        "uses_transient_token": "STRING",
+    },
     "device": {"category": "STRING"},
     "geo": {"country": "STRING"},
     "traffic_source": {"medium": "STRING", "source": "STRING"},

@@ -78,9 +78,26 @@ RAW_TABLES: Final[Mapping[str, Mapping[str, Column]]] = {
         "state": Column("state", "VARCHAR", "granted or denied", "{0} IN ('granted', 'denied')"),
         "decided_at": Column("at", "TIMESTAMP", _TIME, _TIME_CHECK),
         "source": Column("source", "VARCHAR", "text of 1 to 1024 characters", _TEXT),
+        "notice": Column(
+            "notice",
+            "VARCHAR",
+            "text of at most 1024 characters",
+            "length({0}) <= 1024",
+            default="",
+        ),
     },
 }
 """The raw tables, with how each column is read; times without a zone are UTC."""
+
+
+TOLD_BESIDE: Final[Mapping[str, str]] = {
+    "date_only": "BOOLEAN",  # of raw_decision: when it was decided is told without a time
+    "name": "VARCHAR",  # of the file
+    "line": "BIGINT",  # in it, from 1
+    "loaded_at": "TIMESTAMP",
+    "loaded_by": "VARCHAR",
+}
+"""Columns that the raw tables have besides; files of an earlier release lack them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,7 @@ def load_rows(
     paths: Sequence[Path],
     *,
     purposes: Sequence[str] | None = None,
+    by: str = "",
     now: datetime | None = None,
     memory_limit: str = "1GB",
     threads: int = 0,
@@ -109,6 +127,7 @@ def load_rows(
     Args:
         paths: files, or folders of files: NDJSON, a JSON list or CSV; each plain or .gz.
         purposes: the policy's, of which decisions are; any where it is None.
+        by: the account that loads.
         now: aware; a row of a later time is refused. The clock's where it is None.
         memory_limit: DuckDB spills to a folder below *raw* beyond it.
         threads: 0 for all cores.
@@ -119,7 +138,8 @@ def load_rows(
     """
     folder = raw / table
     columns = RAW_TABLES[table]
-    rules = _rules(columns, purposes, now or datetime.now(UTC))
+    now = now or datetime.now(UTC)
+    rules = _rules(columns, purposes, now)
     sources = find_sources(paths, ("ndjson", "array", "csv"), skipped)
     told: list[LoadedRows] = []
     written: set[Path] = set()
@@ -130,13 +150,30 @@ def load_rows(
                 name = f"{digest([source.path])}.parquet"
                 # The same content twice in one call is one file, as it is in two calls.
                 unchanged = (folder / name).exists() or scratch / name in written
-                rows = _write(db, source, columns, rules, scratch / name)
-                written.add(scratch / name)
+                beside = _beside(source, table, now, by)
+                rows = _write(db, source, columns, beside, rules, target=scratch / name)
+                if not unchanged:  # what was told first stays: when, and by whom
+                    written.add(scratch / name)
                 told.append(LoadedRows(source.path, rows, unchanged, name))
         for file in sorted(written):
             move(file, folder / file.name)
         sync(folder)
     return told
+
+
+def _beside(source: Source, table: str, now: datetime, by: str) -> dict[str, str]:
+    """Return DuckDB SQL for the columns besides, over the rows in the order of the file."""
+    moment = literal(now.astimezone(UTC).replace(tzinfo=None).isoformat())
+    first = 2 if source.format == "csv" else 1
+    beside = {
+        "name": literal(source.path.name),
+        "line": f"row_number() OVER () + {first - 1}",
+        "loaded_at": f"TIMESTAMP {moment}",
+        "loaded_by": literal(by),
+    }
+    if table == "raw_decision":
+        beside["date_only"] = 'length(trim("at")) = 10'
+    return beside
 
 
 def _rules(
@@ -180,7 +217,9 @@ def _write(
     db: duckdb.DuckDBPyConnection,
     source: Source,
     columns: Mapping[str, Column],
+    beside: Mapping[str, str],
     rules: Sequence[tuple[str, Column]],
+    *,
     target: Path,
 ) -> int:
     """Write the rows of *source* to *target* and return how many they are."""
@@ -210,6 +249,7 @@ def _write(
         else f"{texts[name]} AS {name}"
         for name, column in columns.items()
     )
+    values += "".join(f", {text} AS {name}" for name, text in beside.items())
     db.execute(
         f"COPY (SELECT {values} FROM ({reader})) TO {literal(str(target))} "
         "(FORMAT parquet, COMPRESSION zstd)"
@@ -232,7 +272,10 @@ def _reader(source: Source, columns: Mapping[str, Column]) -> str:
     else:
         # Records leave out what they do not know: any may lack an optional column.
         _, record = next(source.records(), (1, dict.fromkeys(inputs)))
-        have = [*record, *(column.input for column in columns.values() if column.default)]
+        have = [
+            *record,
+            *(column.input for column in columns.values() if column.default is not None),
+        ]
         read = dict.fromkeys(inputs, "JSON")
         # A list or a record is no value; as no text is that long, every check refuses it.
         texts = [

@@ -398,33 +398,3 @@ def test_ids_of_denied_rows_go_no_further_than_the_export(cdp: Cdp, write: Write
     ]
     cdp.run("profile", "flip.1", code=1)
     cdp.run("profile", "bob", code=1)
-
-
-def test_consent_is_resolved_by_the_declared_rule(cdp: Cdp, write: Write) -> None:
-    rows = [
-        # The newest signal wins within one identifier.
-        event("20261001", "newest.1", ads="No", at=1),
-        event("20261001", "newest.1", ads="Yes", at=2),
-        # Across the identifiers of a profile the most restrictive wins.
-        event("20261001", "yes.1", user="strict", ads="Yes", at=1),
-        event("20261001", "no.1", user="strict", ads="No", at=0),
-        # The person's own word stands above both, also above newer signals.
-        event("20261001", "word.1", user="word", ads="Yes", at=9),
-        event("20261001", "loud.1", user="loud", ads="Yes", at=9),
-    ]
-    cdp.run("load", "ga4", write("events_20261001.ndjson", rows))
-    said = "2026-10-01T00:00:00Z"
-    decisions = [
-        decision("user_id", "word", "ads", "denied", said, "preference_centre"),
-        decision("user_id", "loud", "ads", "denied", said, "some_banner"),
-    ]
-    cdp.run("load", "consent", write("decisions.ndjson", decisions))
-    cdp.refresh()
-    found = {who: profile_of(cdp, who)["consent"]["ads"] for who in ("newest.1", "word", "loud")}
-    assert {who: (ads["state"], ads["source"]) for who, ads in found.items()} == {
-        "newest.1": ("granted", "ga4"),
-        "word": ("denied", "preference_centre"),
-        "loud": ("granted", "ga4"),
-    }
-    assert profile_of(cdp, "yes.1")["consent"]["ads"]["state"] == "denied"
-    assert profile_of(cdp, "yes.1")["profile_id"] == profile_of(cdp, "no.1")["profile_id"]

@@ -24,12 +24,19 @@ PAULA: Final = {
     "phone": "+4915177700077",
     "client_id": "7770001.1790000001",
 }
-# Likewise, and consents to marketing, too.
+# Likewise, and consents to marketing at each address, too.
 OPAL: Final = {
     "user_id": "u7770002",
     "email": "opal.open@example.com",
     "phone": "+4915177700088",
     "client_id": "7770002.1790000002",
+}
+# Likewise, but at the e-mail address only.
+HALLE: Final = {
+    "user_id": "u7770003",
+    "email": "halle.half@example.com",
+    "phone": "+4915177700099",
+    "client_id": "7770003.1790000003",
 }
 
 ATTACKS: Final = (
@@ -119,7 +126,7 @@ def _planted() -> tuple[list[dict[str, Any]], list[dict[str, str]], list[dict[st
     rows = [event(day, client, at=n) for n, client in enumerate(("merged.1", "merged.2", "gone.1"))]
     rows.append(event(day, "big.1"))
     links, decisions = [], []
-    for someone in (PAULA, OPAL):
+    for someone in (PAULA, OPAL, HALLE):
         address = f"https://www.example.com/?email={someone['email']}&id={someone['user_id']}"
         for at in range(3):
             told = event(day, someone["client_id"], user=someone["user_id"], at=at, session=at + 1)
@@ -132,7 +139,10 @@ def _planted() -> tuple[list[dict[str, Any]], list[dict[str, str]], list[dict[st
             _link(("user_id", someone["user_id"]), (kind, someone[kind]))
             for kind in ("email", "phone")
         ]
-    decisions.append(_decision("email", OPAL["email"], "marketing", "granted", "crm"))
+    decisions += [
+        _decision(kind, someone[kind], "marketing", "granted", "crm")
+        for someone, kind in ((OPAL, "email"), (OPAL, "phone"), (HALLE, "email"))
+    ]
 
     markup = event(
         day,
@@ -154,6 +164,8 @@ def _planted() -> tuple[list[dict[str, Any]], list[dict[str, str]], list[dict[st
         links.append(_link(("user_id", user), ("email", email), source=HOSTILE))
         decisions.append(_decision("user_id", user, "marketing", "granted", HOSTILE))
         decisions.append(_decision("email", email, "marketing", "denied", "crm"))
+    # What the devices of the same person grant.
+    decisions.append(_decision("user_id", FORMULA, "ads", "denied", "support"))
     return rows, links, decisions
 
 

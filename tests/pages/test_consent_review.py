@@ -78,7 +78,7 @@ def test_decisions_tell_who_loaded_them_when(refreshed: Platform, signed_in: Sig
     at = review(signed_in(Role.MARKETER), "Decisions")
     loads = table(at, "File", "Who")
     assert {(row["File"], row["Decisions"]) for row in loads} >= {
-        ("planted.ndjson", 5),
+        ("planted.ndjson", 8),
         ("withdrawn.ndjson", 1),
     }
     assert all(row["Who"].startswith("shell:") for row in loads)
@@ -125,9 +125,12 @@ def test_a_persons_history_is_found_by_any_identifier(
         at.text_input(key="who").input(typed).run()
         assert not at.exception
         assert links(at) == [(words.plain(opal), "profile", f"profile={opal}")]
-        (told,) = [r for r in table(at, "From", "Identifier") if r["Purpose"] == "marketing"]
-        email = OPAL["email"] if role is Role.ADMIN else mask("email", OPAL["email"])
-        assert told["Identifier"] == f"E-mail {email}"
+        told = [r for r in table(at, "When", "Identifier") if r["Purpose"] == "marketing"]
+        email, phone = (
+            OPAL[kind] if role is Role.ADMIN else mask(kind, OPAL[kind])
+            for kind in ("email", "phone")
+        )
+        assert [row["Identifier"] for row in told] == [f"E-mail {email}", f"Phone {phone}"]
         assert at.query_params.keys() <= {"view"}
 
 

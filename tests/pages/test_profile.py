@@ -1,6 +1,7 @@
 """One profile by its permalink, in each of its states."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cdp.deployments.build import Platform
-from cdp.domain.access import Role
+from cdp.domain.access import HIDDEN, Role
 from cdp.profiles.port import PROFILES
 from cdp.ui import words
-from tests.pages.property import OPAL, PAULA
+from tests.pages.property import HALLE, OPAL, PAULA
 from tests.pages.support import Download, go, links, metrics, said, table
 
 SignedIn = Callable[[Role], AppTest]
@@ -77,11 +78,54 @@ def test_identities_are_told_with_what_joined_them(
 
 def test_consent_history_says_who_said_what(refreshed: Platform, signed_in: SignedIn) -> None:
     opal, _ = of(refreshed, OPAL["user_id"])
-    rows = table(profile(signed_in(Role.ADMIN), opal, "Consent history"), "From", "Identifier")
-    (told,) = [row for row in rows if row["Purpose"] == "marketing"]
-    assert told["State"] == ["granted"]
-    assert (told["Source"], told["In force"]) == ("crm", "in force")
-    assert told["Identifier"] == f"E-mail {OPAL['email']}"
+    rows = table(profile(signed_in(Role.ADMIN), opal, "Consent history"), "When", "Identifier")
+    told = [row for row in rows if row["Purpose"] == "marketing"]
+    assert [row["Identifier"] for row in told] == [
+        f"E-mail {OPAL['email']}",
+        f"Phone {OPAL['phone']}",
+    ]
+    assert {(*row["State"], row["Source"], row["Kind"]) for row in told} == {
+        ("granted", "crm", "signal")
+    }
+    assert [row["In force"] for row in told].count("in force") == 1
+    assert {row["Identifier"] for row in rows if row["Source"] == "ga4"} == {
+        f"Client id {OPAL['client_id']}"
+    }, "the export speaks for the device"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_consent_history_shows_its_evidence_and_admins_who_told_it(
+    refreshed: Platform, signed_in: SignedIn, role: Role
+) -> None:
+    opal, _ = of(refreshed, OPAL["user_id"])
+    at = profile(signed_in(role), opal, "Consent history")
+    rows = {(row["Purpose"], row["Source"]): row for row in table(at, "When", "Evidence")}
+    assert rows["analytics", "ga4"]["Evidence"] == "events_20261021"
+    assert re.fullmatch(r"planted\.ndjson, line \d", rows["marketing", "crm"]["Evidence"])
+    if role is Role.ADMIN:
+        assert rows["analytics", "ga4"]["Told by"] == "", "a signal is the device's own"
+        loads = refreshed.audit.page(action="load:consent").documents
+        loaded_by = rows["marketing", "crm"]["Told by"]
+        assert loaded_by
+        assert {load.body["actor"] for load in loads} == {loaded_by}
+    else:
+        assert not any("Told by" in row for row in rows.values())
+
+
+def test_an_address_that_consents_by_itself_permits_no_other(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    halle, body = of(refreshed, HALLE["user_id"])
+    assert body["consent"]["marketing"]["state"] == "granted"
+    assert body["identifiers"]["email"] == [HALLE["email"]]
+    assert not body["identifiers"].get("phone")
+    assert body["identifiers"]["count"] == 4
+    at = profile(signed_in(Role.ADMIN), halle, "Identities")
+    assert "Consent withholds what reads •••: phone." in said(at)
+    shown = {row["Value"] for row in table(at, "Value", "First seen")}
+    assert shown == {*HALLE.values(), HIDDEN} - {HALLE["phone"]}
+    events = table(profile(at, halle, "Events"), "Event", "Page")
+    assert {event["Page"] for event in events} == {f"Hello {HIDDEN}"}
 
 
 def test_fields_say_where_they_come_from_and_why_others_are_absent(

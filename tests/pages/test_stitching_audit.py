@@ -103,6 +103,21 @@ def test_a_link_without_consent_shows_neither_end_to_anybody(
     assert {row[end] for row in rows for end in ("Identifier", "Seen with")} == {HIDDEN}
 
 
+def test_a_link_whose_end_denies_to_be_joined_says_so(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    at = audit(signed_in(Role.ADMIN), "Kept out")
+    at.get_by_key("reason").set_value("closed").run()
+    assert not at.exception
+    rows = table(at, "Why", "Seen with")
+    assert rows
+    assert {row["Consent"] for row in rows} == {"granted"}, "the pair was seen with consent"
+    (why,) = {row["Why"] for row in rows}
+    assert "does not consent to being joined by it" in why
+    # Those that deny here are user ids and devices, which need the same purpose to be shown.
+    assert all(HIDDEN in (row["Identifier"], row["Seen with"]) for row in rows)
+
+
 def test_whose_an_identifier_is_consent_may_withhold_from_who_knows_it(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:

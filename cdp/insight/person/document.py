@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
-from cdp.domain.identifiers import spellings
 from cdp.domain.payload import owns
 from cdp.domain.policy import Policy
 from cdp.insight.person.lenient import Json, as_map, as_text, as_texts
@@ -58,14 +57,14 @@ class Person:
     body: Json
 
 
-def find(documents: DocumentStore, text: str) -> list[str]:
+def find(documents: DocumentStore, policy: Policy, text: str) -> list[str]:
     """Return the ids of live profiles for what somebody typed: any identifier or a profile id.
 
     At most 50; merged profiles are found as those they live on in.
     """
     found = (
         document.id
-        for spelling in spellings(text)
+        for spelling in policy.speller().spellings(text)
         for held in documents.find(spelling)
         if (document := _survivor(documents, held)) and _state(document) != "deleted"
     )

@@ -32,28 +32,29 @@ class Origin:
 _LINKS: Final = ("link",)
 _SESSIONS: Final = ("session_day",)
 _NO_LINK: Final = "no admitted link tells one"
+_NO_ADDRESS: Final = "no admitted link tells one whose own consent permits it"
 
 ORIGINS: Final[Mapping[str, Origin]] = {
     "identifiers.user_id": Origin(
-        "22_identifier",
+        "26_identifier",
         _LINKS,
         "user ids that admitted links join to the profile: seen on events, or loaded",
         _NO_LINK,
     ),
     "identifiers.email": Origin(
-        "22_identifier",
+        "26_identifier",
         _LINKS,
-        "e-mail addresses that admitted loaded links join to the profile",
-        _NO_LINK,
+        "e-mail addresses that admitted loaded links join to the profile, and that permit it",
+        _NO_ADDRESS,
     ),
     "identifiers.phone": Origin(
-        "22_identifier",
+        "26_identifier",
         _LINKS,
-        "phone numbers that admitted loaded links join to the profile",
-        _NO_LINK,
+        "phone numbers that admitted loaded links join to the profile, and that permit it",
+        _NO_ADDRESS,
     ),
     "identifiers.client_id": Origin(
-        "22_identifier",
+        "26_identifier",
         ("client",),
         "clients of events whose analytics state permits to link and to measure",
         "no permitted event tells a client",
@@ -67,20 +68,20 @@ ORIGINS: Final[Mapping[str, Origin]] = {
     "contact.email": Origin(
         "61_profile_identifier",
         ("identifier",),
-        "of the profile's e-mail addresses the one seen last",
-        _NO_LINK,
+        "of the profile's e-mail addresses that permit it the one seen last",
+        _NO_ADDRESS,
     ),
     "contact.email_valid": Origin(
         "62_payload",
         ("profile_identifier",),
-        "whether the e-mail address seen last has the shape of one",
-        _NO_LINK,
+        "whether the e-mail address seen last is no longer than one may be",
+        _NO_ADDRESS,
     ),
     "contact.phone": Origin(
         "61_profile_identifier",
         ("identifier",),
-        "of the profile's phone numbers the one seen last",
-        _NO_LINK,
+        "of the profile's phone numbers that permit it the one seen last",
+        _NO_ADDRESS,
     ),
     "ga4.first_seen": Origin(
         "60_behaviour", _SESSIONS, "time of the first event of the profile's clients"
@@ -125,20 +126,20 @@ ORIGINS: Final[Mapping[str, Origin]] = {
     "ads.last_campaign": Origin(
         "60_behaviour",
         _SESSIONS,
-        "campaign of the newest session that told one, from events without a denial of ads storage",
+        "campaign of the newest session that told one, from events whose ads state permits",
     ),
     "ads.last_gclid": Origin(
         "60_behaviour",
         _SESSIONS,
-        "click id of the newest session that told one, from events without a denial of ads storage",
+        "click id of the newest session that told one, from events whose ads state permits",
     ),
 }
 """How every owned field is made, by its path; consent's and the stamp's are below."""
 
 _CONSENT_ORIGIN: Final = Origin(
-    "50_consent",
-    ("consent_signal", "raw_decision"),
-    "the newest explicit decision, else the most restrictive of the identifiers' newest signals",
+    "52_value",
+    ("person_consent", "word"),
+    "what the person's statements amount to: No is cheap, Yes is earned",
     "nothing was told",
 )
 _STAMP_ORIGIN: Final = Origin(

@@ -189,9 +189,6 @@ def _seen(warehouse: Warehouse, profile_id: str, policy: Policy) -> _Seen | None
     rows = ask(warehouse, "person_client", profile_id=profile_id, most=CLIENTS_AT_MOST)
     if not rows:
         return None
-    states = ["granted"]
-    if policy.purposes[policy.linking.purpose].unknown == "granted":
-        states.append("unknown")
     granted = rows[0]["granted"]
     keys = [row["client_key"] for row in rows]
     return _Seen(
@@ -199,7 +196,7 @@ def _seen(warehouse: Warehouse, profile_id: str, policy: Policy) -> _Seen | None
             "client_keys": keys,
             "first_key": min(keys),
             "last_key": max(keys),
-            "analytics_states": states,
+            "opened_keys": [row["client_key"] for row in rows if row["opened"]],
         },
         # The property's day is up to one off the day in UTC, more where a sender's clock is wrong.
         rows[0]["first_seen"].date() - timedelta(days=3),

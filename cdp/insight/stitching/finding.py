@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from cdp.domain.identifiers import spellings
 from cdp.domain.policy import Policy
 from cdp.insight.ask import ask
 from cdp.insight.stitching.parts import Identifier, State, ground_of, hub_of, shown, utc
@@ -19,7 +18,7 @@ def lookup(warehouse: Warehouse, policy: Policy, value: str) -> list[Identifier]
     has ended in another profile. What is known nowhere is returned as one identifier that is
     unknown, of the type it looks like; nothing was typed, nothing is returned.
     """
-    names = spellings(value)
+    names = policy.speller().spellings(value)
     if not names[0]:
         return []
     found = identifiers(warehouse, names=names, profile_id=_live(warehouse, names[0]))
@@ -74,6 +73,7 @@ def _identifier(row: Mapping[str, Any]) -> Identifier:
         profile_id=row["profile_id"],
         kept_out=tuple(row["kept_out"] or ()),
         hub=hub_of(row["joins"], row["joined"], row["most"]),
+        closed=row["closed"],
         ground=ground_of(row["granted"]),
         first_seen=row["first_seen"] and utc(row["first_seen"]),
         last_seen=row["last_seen"] and utc(row["last_seen"]),

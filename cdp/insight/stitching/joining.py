@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from cdp.domain.access import Ground
 from cdp.domain.errors import CdpError
 from cdp.insight.ask import ask
 from cdp.insight.stitching.clusters import SEARCHED, edges_of, nodes_of
@@ -61,7 +62,7 @@ def between(warehouse: Warehouse, a: str, b: str) -> Joined:
     """
     ids = _ids(a, b)
     found = {int(one.identifier_id): one for one in identifiers(warehouse, ids=ids)}
-    first, second = (found[one] for one in ids)
+    first, second = (found.get(one) or _never_met(one) for one in ids)
     in_one = first.state is second.state is State.IN_PROFILE
     if first == second or (in_one and first.profile_id == second.profile_id):
         return _way(warehouse, first, second)
@@ -82,9 +83,27 @@ def between(warehouse: Warehouse, a: str, b: str) -> Joined:
 
 def _ids(*texts: str) -> list[int]:
     for text in texts:
-        if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) >= 2**63:
+        # Below -1 are those that a look-up gives what was never met; -1 stands for none.
+        if not re.fullmatch(r"-?[0-9]{1,19}", text) or abs(int(text)) >= 2**63 or text == "-1":
             raise CdpError("an identifier's id is a number; look the identifier up first")
     return [int(text) for text in texts]
+
+
+def _never_met(number: int) -> Identifier:
+    return Identifier(
+        identifier_id=str(number),
+        type="",
+        value="",
+        stream=None,
+        state=State.UNKNOWN,
+        profile_id=None,
+        kept_out=(),
+        hub=None,
+        closed=False,
+        ground=Ground(None),
+        first_seen=None,
+        last_seen=None,
+    )
 
 
 def _way(warehouse: Warehouse, first: Identifier, second: Identifier) -> Joined:
@@ -162,6 +181,8 @@ def _reasons(
         if one.hub:
             words = joins_too_many(one.type, one.hub)
             yield Reason("hub", {"which": which, "type": one.type, "why": words, **asdict(one.hub)})
+        if one.closed:
+            yield Reason("closed", {"which": which})
     if first.state is second.state is State.IN_PROFILE:
         yield Reason("different_profiles", {})
     ends = {first.identifier_id, second.identifier_id}
@@ -192,6 +213,9 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "gone": "The {which} was in a profile, but nothing is left of it that may be linked.",
     "kept_out_only": "The {which} was seen only in links that are kept out. {why}",
     "hub": "The {which} is not one person's, so that none of its links joins anything: this {why}.",
+    "closed": (
+        "Of the {which}, consent to be joined is denied, so that none of its links joins anything."
+    ),
     "different_profiles": "The first and the second are in different profiles.",
     "link_kept_out": "They were seen together, but that link is kept out. {why}",
     "profiles_link_kept_out": (

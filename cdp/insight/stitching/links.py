@@ -13,7 +13,8 @@ from cdp.insight.stitching.parts import End, Hub, KeptOut, ground_of, hub_of, sh
 from cdp.warehouse.port import Warehouse
 
 HUB: Final = "hub"
-"""The reason of links that are kept out for one of their ends; the others are the warehouse's."""
+CLOSED: Final = "closed"
+"""Reasons of links that are kept out for one of their ends; the others are the warehouse's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,17 @@ class Page:
 
 _WHY: Final[Mapping[str, str]] = {
     "blocked value": "The policy blocks one of the two values: it stands for nobody.",
-    "not a phone number": "One of the two has too few digits for a phone number.",
+    "blank": "One of the two holds nothing that can be seen.",
+    "not a phone number": "One of the two does not read as a phone number.",
+    "a phone number without its country": (
+        "One of the two is a phone number whose country nobody told; [regions] in the policy says "
+        "where a source's numbers are from."
+    ),
     "not an e-mail address": "One of the two does not read as an e-mail address.",
     "not a user id": "The policy says that one of the two does not look like a user id.",
     "consent denied": "Consent to link them was denied.",
     "consent unknown": "Nobody said whether they may be linked, and silence does not permit it.",
+    CLOSED: "Whoever one of the two belongs to does not consent to being joined by it.",
     HUB: "One of the two joins more values than the policy allows one person.",
 }
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {

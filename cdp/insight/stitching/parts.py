@@ -110,7 +110,8 @@ class Cluster:
 class Identifier:
     """What is known of an identifier.
 
-    *profile_id* is the profile it is in, or was in last; *kept_out* are reasons of its links.
+    *profile_id* is the profile it is in, or was in last; *kept_out* are reasons of its links;
+    *closed*: consent to be joined by it is denied.
     """
 
     identifier_id: str
@@ -121,6 +122,7 @@ class Identifier:
     profile_id: str | None
     kept_out: tuple[str, ...]
     hub: Hub | None
+    closed: bool
     ground: Ground
     first_seen: datetime | None
     last_seen: datetime | None

@@ -1,12 +1,13 @@
 """What a person permits, what decided it, and all that was ever said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
 
+from cdp.domain.access import Ground
 from cdp.insight import consent
-from cdp.insight.person import Person
+from cdp.insight.person import Identifier, Person, PurposeState
 from cdp.ui import app, frame, words
 from cdp.ui.masks import NAMES, Show
 
@@ -15,6 +16,11 @@ _STATE: Final[Mapping[str, tuple[frame.Color, str]]] = {
     "denied": ("orange", "do_not_disturb_on"),
     "unknown": ("gray", "help"),
 }
+
+_RULE: Final = (
+    "A statement binds the identifier it was made for, and the newest wins. What was denied "
+    "explicitly, only a newer explicit Yes opens."
+)
 
 
 @app.per_version
@@ -32,7 +38,7 @@ def consents(found: Person) -> None:
                 "State": [told.state],
                 "Source": told.source or "nobody said",
                 "Since": words.day(told.since) if told.since else words.NOTHING,
-                "So": "fields are kept" if told.permits else "fields are withheld",
+                "So": _so(told),
             }
             for told in found.consent
         ],
@@ -43,6 +49,14 @@ def consents(found: Person) -> None:
     )
 
 
+def _so(told: PurposeState) -> str:
+    if not told.permits:
+        return "fields are withheld"
+    purpose = app.platform().policy.purposes.get(told.purpose)
+    alone = purpose is not None and purpose.scope == "value"
+    return "fields are kept, of each address by its own consent" if alone else "fields are kept"
+
+
 def state_column(title: str = "State") -> Any:
     """Return the column of consent states, each a badge."""
     return st.column_config.MultiselectColumn(
@@ -50,27 +64,58 @@ def state_column(title: str = "State") -> Any:
     )
 
 
-def consent_history(found: Person, version: str, show: Show) -> None:
+def consent_history(
+    found: Person,
+    version: str,
+    known: Collection[Identifier],
+    show: Show,
+    conceal: Callable[[str], str],
+    *,
+    is_admin: bool,
+) -> None:
     """Draw all that was said, the newest first."""
-    history_table(_history(version, found.profile_id), show, key="consent_history")
+    told = _history(version, found.profile_id)
+    theirs = {*found.identifiers, *known}
+    history_table(told, theirs, show, conceal, is_admin=is_admin, key="consent_history")
 
 
-def history_table(told: Sequence[consent.Told], show: Show, key: str) -> None:
-    """Draw what was said of a person's consent."""
+def history_table(
+    told: Sequence[consent.Told],
+    theirs: Collection[Identifier],
+    show: Show,
+    conceal: Callable[[str], str],
+    *,
+    is_admin: bool,
+    key: str,
+) -> None:
+    """Draw what was said of a person's consent.
+
+    Args:
+        theirs: the person's identifiers. A No counts for them also where it was said of one that
+            consents to be joined with nobody: that one is nobody's to show.
+        conceal: masks in text, for a file may be called after somebody.
+    """
     if not told:
         st.caption("Nothing was ever said.")
         return
+    st.caption(_RULE)
+
+    def value(one: consent.Told) -> str:
+        joined = Identifier(one.type, one.value) in theirs
+        return show(one.type, one.value, None if joined else Ground(None))
+
     st.dataframe(
         [
             {
-                "From": words.moment(one.at),
-                "Until": words.moment(one.until),
+                "When": words.moment(one.at),
                 "Purpose": one.purpose,
                 "State": [one.state],
                 "Source": one.source,
                 "Kind": "decision" if one.explicit else "signal",
                 "In force": "in force" if one.in_force else "",
-                "Identifier": f"{NAMES[one.type]} {show(one.type, one.value)}",
+                "Identifier": f"{NAMES[one.type]} {value(one)}",
+                "Evidence": conceal(one.evidence or ""),
+                **({"Told by": one.told_by or ""} if is_admin else {}),
             }
             for one in told
         ],

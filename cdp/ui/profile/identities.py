@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from cdp.domain.access import HIDDEN
 from cdp.insight import person, stitching
 from cdp.insight.person import Person
 from cdp.ui import app, graph, masks, words
@@ -32,12 +33,14 @@ def identities(found: Person, version: str, show: Show) -> stitching.Cluster:
         st.markdown(f"{NAMES[node.type]} **{words.plain(show(node.type, node.value))}**")
         st.caption(f"Seen {words.day(node.first_seen)} to {words.day(node.last_seen)}.")
     else:
+        alone = masks.withheld_alone(found, known(found, version))
         hidden = masks.withheld(found) & {node.type for node in cluster.nodes}
+        hidden |= {one.type for one in alone}
         kinds = " and ".join(NAMES[name].lower() for name in NAMES if name in hidden)
         st.caption(
             f"{words.count(cluster.node_count, 'identifier')}, "
             f"{words.count(cluster.edge_count, 'edge')}; dotted links were kept out."
-            + (f" Consent withholds {kinds} from the document." if kinds else "")
+            + (f" Consent withholds what reads {HIDDEN}: {kinds}." if kinds else "")
         )
         graph.draw(cluster, show, key="identities", height=300)
     return cluster

@@ -19,6 +19,7 @@ create table if not exists events (
   engagement_ms int64,
   analytics string,
   ads string,
+  transient bool,             -- the client id is of one page only: it links nobody
   source string,
   medium string,
   campaign string,
@@ -50,7 +51,7 @@ create table if not exists session_day (
   leads int64,
   origin string,              -- 'source|medium' that the session started with; null: none told
   first_origin string,        -- likewise, of the client's first visit
-  ads_campaign string,        -- campaign and click id only where ads storage was granted
+  ads_campaign string,        -- campaign and click id only where the rows' ads state permits
   ads_gclid string,
   country string,
   device string
@@ -75,7 +76,7 @@ create table if not exists link_day (
   event_date date,
   client_key string,
   user_id string,
-  consent string,
+  consent string,             -- of the row, for the purpose under which identifiers are joined
   first_at timestamp,
   last_at timestamp,
   seen int64
@@ -83,15 +84,16 @@ create table if not exists link_day (
 partition by event_date
 cluster by client_key;
 
--- grain: one row per day, identifier, purpose and state told by the export itself
+-- grain: one row per day, identifier, purpose and source, and each time that its answer changed
 create table if not exists consent_signal (
   event_date date,
-  type string,
+  type string,                -- client_id; user_id of rows without a client that deny
   value string,               -- client key for client_id
+  client_id string,
   purpose string,
   state string,
-  first_at timestamp,
-  last_at timestamp
+  source string,              -- ga4, or gpc
+  said_at timestamp
 )
 partition by event_date
 cluster by type, value;

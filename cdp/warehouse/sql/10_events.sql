@@ -2,7 +2,9 @@
 -- grain:   one row per event
 -- inputs:  export_event   the rows of the export's tables that end in @suffixes
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
---          @blocked, @not_user_id STRING: expressions over lower-case values
+--          @blocked, @not_user_id STRING: expressions over lower-case values; @invisible, @around
+--          STRING: see cdp.domain.identifiers
+-- A denied row keeps what it counts by, and nothing that tells of somebody or of where they were.
 -- Export rows have no id. Rows that agree in day, stream, client, user, session, name, time and
 -- parameters, in whatever order, are one event told twice.
 begin transaction;
@@ -11,7 +13,7 @@ delete from events where event_date in unnest(@dates);
 
 insert into events (
   event_date, event_at, event_name, client_key, client_id, stream_id, user_id, session_id, engaged,
-  engagement_ms, analytics, ads, source, medium, campaign, gclid, first_source, first_medium,
+  engagement_ms, analytics, ads, transient, source, medium, campaign, gclid, first_source, first_medium,
   country, device, page_location, page_title, transaction_id, revenue
 )
 with typed as (
@@ -21,11 +23,8 @@ with typed as (
     e.event_name,
     e.stream_id,
     if(regexp_contains(lower(trim(e.user_pseudo_id)), @blocked), null, e.user_pseudo_id) as client_id,
-    if(
-      regexp_contains(lower(trim(e.user_id)), @blocked)
-      or regexp_contains(lower(trim(e.user_id)), @not_user_id),
-      null, trim(e.user_id)
-    ) as user_id,
+    regexp_replace(normalize(regexp_replace(e.user_id, @invisible, ''), nfc), @around, '')
+      as user_id,
     (select p.value.int_value from unnest(e.event_params) as p where p.key = 'ga_session_id' limit 1)
       as session_id,
     coalesce(
@@ -34,10 +33,13 @@ with typed as (
     ) = '1' as engaged,
     (select p.value.int_value from unnest(e.event_params) as p where p.key = 'engagement_time_msec' limit 1)
       as engagement_ms,
-    case lower(e.privacy_info.analytics_storage)
-      when 'yes' then 'granted' when 'no' then 'denied' else 'unknown' end as analytics,
-    case lower(e.privacy_info.ads_storage)
-      when 'yes' then 'granted' when 'no' then 'denied' else 'unknown' end as ads,
+    case coalesce(lower(trim(e.privacy_info.analytics_storage)), '')
+      when 'yes' then 'granted' when '' then 'unknown' when 'unset' then 'unknown' else 'denied' end
+      as analytics,
+    case coalesce(lower(trim(e.privacy_info.ads_storage)), '')
+      when 'yes' then 'granted' when '' then 'unknown' when 'unset' then 'unknown' else 'denied' end
+      as ads,
+    coalesce(lower(trim(e.privacy_info.uses_transient_token)) = 'yes', false) as transient,
     coalesce(
       e.collected_traffic_source.manual_source,
       (select p.value.string_value from unnest(e.event_params) as p where p.key = 'source' limit 1)
@@ -91,23 +93,31 @@ select
     as client_key,
   if(analytics = 'denied', null, client_id) as client_id,
   stream_id,
-  if(analytics = 'denied', null, user_id) as user_id,
+  if(
+    analytics = 'denied' or user_id = '' or regexp_contains(lower(user_id), @blocked)
+    or regexp_contains(lower(user_id), @not_user_id),
+    null, user_id
+  ) as user_id,
   if(analytics = 'denied', null, session_id) as session_id,
   engaged,
   engagement_ms,
   analytics,
   ads,
+  transient,
   source,
   medium,
   campaign,
-  gclid,
+  if(analytics = 'denied' or ads = 'denied', null, gclid) as gclid,
   first_source,
   first_medium,
   country,
   device,
-  page_location,
-  page_title,
-  if(regexp_contains(lower(trim(transaction_id)), @blocked), null, transaction_id) as transaction_id,
+  if(analytics = 'denied', null, page_location) as page_location,
+  if(analytics = 'denied', null, page_title) as page_title,
+  if(
+    analytics = 'denied' or regexp_contains(lower(trim(transaction_id)), @blocked),
+    null, transaction_id
+  ) as transaction_id,
   revenue
 from once;
 

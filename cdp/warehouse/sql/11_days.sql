@@ -1,7 +1,9 @@
 -- Replace what is derived from the days' events: sessions, purchases, links.
 -- grain:   that of session_day, purchase and link_day
 -- inputs:  events
--- params:  @dates ARRAY<DATE>, @lead_events, @purchase_events ARRAY<STRING>
+-- params:  @dates ARRAY<DATE>, @lead_events, @purchase_events ARRAY<STRING>,
+--          @ads_states ARRAY<STRING>: states of a row that permit fields of ads,
+--          @linking_signal STRING: analytics_storage, ads_storage, or empty
 begin transaction;
 
 delete from session_day where event_date in unnest(@dates);
@@ -31,8 +33,8 @@ select
     min(concat(cast(unix_micros(e.event_at) as string), e.source, '|', coalesce(e.medium, ''))), 17
   ) as origin,
   max(concat(e.first_source, '|', coalesce(e.first_medium, ''))) as first_origin,
-  max(if(e.ads = 'denied', null, e.campaign)) as ads_campaign,
-  max(if(e.ads = 'denied', null, e.gclid)) as ads_gclid,
+  max(if(e.ads in unnest(@ads_states), e.campaign, null)) as ads_campaign,
+  max(if(e.ads in unnest(@ads_states), e.gclid, null)) as ads_gclid,
   max(e.country) as country,
   max(e.device) as device
 from events as e
@@ -51,9 +53,18 @@ where event_date in unnest(@dates)
 delete from link_day where event_date in unnest(@dates);
 
 insert into link_day (event_date, client_key, user_id, consent, first_at, last_at, seen)
-select event_date, client_key, user_id, analytics, min(event_at), max(event_at), count(*)
-from events
-where event_date in unnest(@dates) and client_key is not null and user_id is not null
-group by event_date, client_key, user_id, analytics;
+with together as (
+  select
+    event_date, client_key, user_id, event_at,
+    case @linking_signal
+      when 'analytics_storage' then analytics when 'ads_storage' then ads else 'unknown' end
+      as consent
+  from events
+  where event_date in unnest(@dates)
+    and client_key is not null and user_id is not null and not transient
+)
+select event_date, client_key, user_id, consent, min(event_at), max(event_at), count(*)
+from together
+group by event_date, client_key, user_id, consent;
 
 commit transaction

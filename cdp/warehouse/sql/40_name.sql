@@ -16,24 +16,24 @@ with member as (
   left join identity as before on before.identifier_id = c.identifier_id
 ),
 claim as (
-  select cluster_id, was, present, first_seen, identifier_id
+  select cluster_id, was, present, first_seen, type, value
   from member
   where was is not null
-  qualify row_number() over (partition by cluster_id order by first_seen, identifier_id) = 1
+  qualify row_number() over (partition by cluster_id order by first_seen, type, value) = 1
 ),
 kept as (
   select cluster_id, was as profile_id
   from claim
   where true
   qualify row_number() over (
-    partition by was order by if(present, 0, 1), first_seen, identifier_id
+    partition by was order by if(present, 0, 1), first_seen, type, value
   ) = 1
 ),
 earliest as (
   select cluster_id, type, value
   from member
   where true
-  qualify row_number() over (partition by cluster_id order by first_seen, identifier_id) = 1
+  qualify row_number() over (partition by cluster_id order by first_seen, type, value) = 1
 ),
 minted as (
   select

@@ -20,7 +20,7 @@ heir as (
   left join name as still on still.profile_id = before.profile_id
   where before.present and still.profile_id is null
   qualify row_number() over (
-    partition by before.profile_id order by i.first_seen, i.identifier_id
+    partition by before.profile_id order by i.first_seen, i.type, i.value
   ) = 1
 )
 select @seq, @run_id, @now, if(h.from_id is null, 'split', 'merge'), m.from_id, m.to_id

@@ -1,17 +1,15 @@
 -- What the export knows of each profile, before consent to use it.
 -- grain:   one row per profile with events
--- inputs:  session_day, purchase, identity
--- params:  @analytics_states ARRAY<STRING>
+-- inputs:  session_day, purchase, client, known, identity
 -- units:   engagement_ms milliseconds; revenue in the property's currency
 create or replace table behaviour
 cluster by profile_id
 as
 with client_profile as (
-  select c.client_key, i.profile_id
+  select c.client_key, c.opened, i.profile_id
   from client as c
-  join identity as i
-    on i.identifier_id
-      = cast(concat('0x', substr(to_hex(sha256(concat('client_id|', c.client_key))), 1, 15)) as int64)
+  join known as k on k.type = 'client_id' and k.value = c.client_key
+  join identity as i on i.identifier_id = k.identifier_id
   where i.present
 ),
 session as (
@@ -33,14 +31,14 @@ session as (
     max(s.device) as device
   from session_day as s
   join client_profile as p on p.client_key = s.client_key
-  where s.analytics in unnest(@analytics_states)
+  where s.analytics = 'granted' or s.analytics = 'unknown' and p.opened
   group by p.profile_id, s.client_key, s.session_id
 ),
 bought as (
   select p.profile_id, b.transaction_id, b.event_at, b.revenue
   from purchase as b
   join client_profile as p on p.client_key = b.client_key
-  where b.analytics in unnest(@analytics_states)
+  where (b.analytics = 'granted' or b.analytics = 'unknown' and p.opened)
   -- The same transaction told again, by this or another of the person's devices, is one purchase.
   qualify b.transaction_id is null
     or row_number() over (

@@ -1,9 +1,10 @@
 -- Totals over everything cleaned, stitched and delivered.
 -- grain:   one row
--- params:  @analytics_states ARRAY<STRING>
+-- inputs:  payload, hub, link, closed, client, events and what else is counted
 -- output:  clients: of rows that the policy lets measure; sessions, engaged_sessions, engagement_ms,
 --          purchases, revenue: of profiles, as their consent in force permits, which is what their
---          documents sum up to; kept_out: links, those with a hub at an end among them; hubs:
+--          documents sum up to; kept_out: links, those with a hub, or who
+--          denies to be joined, at an end among them; hubs:
 --          identifiers; clusters: people seen; profiles: those that hold something besides consent
 -- units:   revenue in the property's currency, as the events state it; engagement_ms milliseconds
 with permitted as (
@@ -19,19 +20,23 @@ with permitted as (
 shared as (
   select distinct identifier_id from hub
 ),
+apart as (
+  select identifier_id from shared
+  union distinct
+  select identifier_id from closed
+),
 excluded as (
   select l.a_id
   from link as l
-  left join shared as a on a.identifier_id = l.a_id
-  left join shared as b on b.identifier_id = l.b_id
+  left join apart as a on a.identifier_id = l.a_id
+  left join apart as b on b.identifier_id = l.b_id
   where l.kept_out is not null or a.identifier_id is not null or b.identifier_id is not null
 )
 select
   (select count(*) from cleaned_day) as days,
   (select coalesce(sum(rows_read), 0) from cleaned_day) as rows_read,
   (select count(*) from events) as events,
-  (select count(distinct client_key) from session_day where analytics in unnest(@analytics_states))
-    as clients,
+  (select count(*) from client) as clients,
   (select sessions from permitted) as sessions,
   (select engaged_sessions from permitted) as engaged_sessions,
   (select engagement_ms from permitted) as engagement_ms,

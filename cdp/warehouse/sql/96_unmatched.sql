@@ -1,6 +1,7 @@
 -- How many loaded decisions and links match nobody: they wait until somebody appears.
 -- grain:   one row
--- inputs:  raw_decision, raw_link, identity, identifier, client
+-- inputs:  raw_decision, raw_link, spelling, identity, identifier, client
+-- params:  @rules STRING; @spelled ARRAY<STRING>: see 14_spell; of what was loaded since the last run
 -- output:  unmatched_decisions: of identifiers that no profile has; unmatched_links: neither end is in
 --          a profile that the export has seen. What was loaded several times counts once.
 with known as (
@@ -19,30 +20,32 @@ seen as (
   join (select distinct profile_id from known where type = 'client_id') as s
     on s.profile_id = k.profile_id
 ),
+spelt as (
+  select type, told, source, value from spelling where rules = @rules
+  union all
+  select
+    json_value(s, '$.type'), json_value(s, '$.told'), json_value(s, '$.source'),
+    json_value(s, '$.value')
+  from unnest(@spelled) as s
+),
 decision as (
-  select distinct
-    type,
-    case type
-      when 'email' then lower(trim(value))
-      when 'phone' then concat('+', regexp_replace(value, r'[^0-9]', ''))
-      else trim(value) end as value,
-    purpose, state, decided_at, source
-  from raw_decision
+  select distinct r.type, s.value, r.purpose, r.state, r.decided_at, lower(trim(r.source)) as source
+  from raw_decision as r
+  join spelt as s
+    on s.type = r.type and s.told = r.value
+      and s.source = if(r.type = 'phone', lower(trim(r.source)), '')
 ),
 loaded as (
   select distinct
-    a_type,
-    case a_type
-      when 'email' then lower(trim(a_value))
-      when 'phone' then concat('+', regexp_replace(a_value, r'[^0-9]', ''))
-      else trim(a_value) end as a_value,
-    b_type,
-    case b_type
-      when 'email' then lower(trim(b_value))
-      when 'phone' then concat('+', regexp_replace(b_value, r'[^0-9]', ''))
-      else trim(b_value) end as b_value,
-    source, consent, seen_at
-  from raw_link
+    r.a_type, a.value as a_value, r.b_type, b.value as b_value,
+    lower(trim(r.source)) as source, r.consent, r.seen_at
+  from raw_link as r
+  join spelt as a
+    on a.type = r.a_type and a.told = r.a_value
+      and a.source = if(r.a_type = 'phone', lower(trim(r.source)), '')
+  join spelt as b
+    on b.type = r.b_type and b.told = r.b_value
+      and b.source = if(r.b_type = 'phone', lower(trim(r.source)), '')
 )
 select
   (

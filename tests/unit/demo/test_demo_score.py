@@ -37,7 +37,7 @@ def truth(tmp_path):
     pl.DataFrame(TRUTH, columns, orient="row").write_parquet(tmp_path / "truth.parquet")
     columns = ["a_type", "a_value", "b_type", "b_value", "granted"]
     evidence = pl.DataFrame(EVIDENCE, columns, orient="row")
-    evidence.write_parquet(tmp_path / "truth_evidence.parquet")
+    evidence.with_columns(closed=False).write_parquet(tmp_path / "truth_evidence.parquet")
     return tmp_path
 
 
@@ -46,6 +46,13 @@ def clusters(*profiles):
         (*member.split(":"), f"p{n}") for n, members in enumerate(profiles) for member in members
     ]
     return pl.DataFrame(rows, ["type", "value", "profile_id"], orient="row")
+
+
+def test_who_denies_to_be_joined_in_the_end_is_joined_by_nothing(truth):
+    file = truth / "truth_evidence.parquet"
+    evidence = pl.read_parquet(file)
+    evidence.with_columns(closed=pl.col("a_value") == "b1").write_parquet(file)
+    assert score(truth, clusters(ADA)).joinable_pairs == 3
 
 
 def test_joining_what_consented_evidence_joins_is_perfect(truth):
@@ -132,6 +139,7 @@ def test_a_long_chain_of_one_person_is_one_component(tmp_path):
             "b_type": "client_id",
             "b_value": ids[:-1],
             "granted": True,
+            "closed": False,
         }
     ).write_parquet(tmp_path / "truth_evidence.parquet")
     result = score(tmp_path, clusters([f"client_id:{i}" for i in ids]))

@@ -116,7 +116,9 @@ def test_a_missing_key_is_told_at_its_table_with_an_example():
 
 
 def test_a_missing_key_of_one_s_own_purpose_is_told_with_an_example():
-    (message,) = refused(("[purposes.marketing]\nunknown", "[purposes.sms]\nga4_signal"))[:1]
+    (message,) = refused(
+        ('[purposes.marketing]\nscope = "value"\nunknown', "[purposes.sms]\nga4_signal")
+    )[:1]
     assert "purposes.sms" in message
 
 
@@ -124,7 +126,9 @@ def test_a_misspelt_table_is_both_missing_and_unknown():
     missing, unknown = refused(("[linking]", "[linkage]"))
     assert missing.startswith("p.toml, line 1: linking: missing; add it, e.g. [linking]")
     assert unknown.startswith(f"p.toml, line {line_of('[linking]')}: linkage: unknown key; known ")
-    assert "identifiers, limits, purposes, linking, decisions, events, fields" in unknown
+    assert (
+        "identifiers, limits, purposes, linking, decisions, gpc, regions, events, fields" in unknown
+    )
 
 
 def test_source_is_no_key_of_the_file():

@@ -1,8 +1,10 @@
 """The figures and questions of the page Consent Review, on people made for each claim."""
 
 import json
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, date, datetime
+from getpass import getuser
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from cdp.insight.stitching.parts import ground_of
 from cdp.profiles.port import PROFILES, Delete, Put
 from cdp.profiles.sqlite import SqliteDocuments
 from tests.e2e.support import NO_CONSENT_MODE, Cdp, event
+from tests.unit.insight.stitching.support import link
 
 TODAY = date(2026, 11, 5)
 POLICY = Policy.load(None)
@@ -35,7 +38,7 @@ DAYS = {
         # Two devices of one person disagree on ads; on analytics they agree.
         event("20261001", "ann-a.1", user="ann", ads="Yes", at=1),
         event("20261001", "ann-b.1", user="ann", ads="No", at=0),
-        # So do bob's and cat's, who also said so themselves.
+        # So do bob's and cat's, who later said so themselves.
         event("20261001", "bob-a.1", user="bob", ads="Yes", at=1),
         event("20261001", "bob-b.1", user="bob", ads="No", at=0),
         event("20261001", "cat-a.1", user="cat", ads="Yes", at=1),
@@ -54,28 +57,36 @@ DAYS = {
     "20261003": [event("20261003", "dan.1", ads="No"), event("20261003", "eve.1", ads="No")],
 }
 DECISIONS = [
-    decision("bob", "ads", "granted", "2026-09-01T08:00:00Z"),
+    decision("bob", "ads", "granted", "2026-10-02T08:00:00Z"),
     decision("bob", "marketing", "granted", "2026-09-01T08:00:00Z"),
     decision("bob", "marketing", "denied", "2026-10-02T08:00:00Z", "support"),
     decision("cat", "ads", "granted", "2026-09-01T08:00:00Z"),
     decision("cat", "ads", "denied", "2026-10-04T08:00:00Z", "admin"),
-    # Another source's decisions are signals of the identifier that they are of.
+    # Another source's decisions are of the identifier that they are made for, and of no other.
     decision("ann-a.1", "marketing", "granted", "2026-10-02T09:00:00Z", "crm", "client_id"),
     decision("ann-b.1", "marketing", "denied", "2026-10-02T08:00:00Z", "crm", "client_id"),
+    decision("gil-1@example.com", "marketing", "granted", "2026-10-03T08:00:00Z", "crm", "email"),
+    decision("gil-2@example.com", "marketing", "denied", "2026-10-02T08:00:00Z", "crm", "email"),
     decision("eve.1", "newsletter", "granted", "2026-10-02T08:00:00Z", "crm", "client_id"),
     decision("eve.1", "marketing", "granted", "2026-11-20T00:00:00Z", "crm", "client_id"),
 ]
+LINKS = [link(("user_id", "gil"), ("email", f"gil-{n}@example.com")) for n in (1, 2)]
 
 
-def filled(folder: Path, env, days, decisions=()) -> Cdp:
+def filled(folder: Path, env, days, decisions=(), links=()) -> Cdp:
     cdp = Cdp(folder / "home", env)
+
+    def written(name, rows) -> Path:
+        file = folder / name
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return file
+
     for day, events in days.items():
-        file = folder / f"events_{day}.ndjson"
-        file.write_text("".join(json.dumps(row) + "\n" for row in events))
-        cdp.run("load", "ga4", file)
+        cdp.run("load", "ga4", written(f"events_{day}.ndjson", events))
+    if links:
+        cdp.run("load", "links", written("links.ndjson", links))
     if decisions:
-        file = folder / "decisions.ndjson"
-        file.write_text("".join(json.dumps(row) + "\n" for row in decisions))
+        file = written("decisions.ndjson", decisions)
         # Loaded while the policy still knew a purpose that it knows no more.
         earlier = folder / "earlier.toml"
         shipped = resources.files("cdp.domain").joinpath("policy.toml").read_text("utf-8")
@@ -87,7 +98,7 @@ def filled(folder: Path, env, days, decisions=()) -> Cdp:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return filled(tmp_path_factory.mktemp("consent"), {}, DAYS, DECISIONS)
+    return filled(tmp_path_factory.mktemp("consent"), {}, DAYS, DECISIONS, LINKS)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +128,10 @@ def noon(day, at=0):
     return datetime(2026, 10, day, 12, 0, at, tzinfo=UTC)
 
 
+def morning(day, month=10):
+    return datetime(2026, month, day, 8, tzinfo=UTC)
+
+
 # --- the report -----------------------------------------------------------------------------------
 
 
@@ -129,6 +144,7 @@ def test_states_count_every_profile_by_purpose_and_source(figures):
         "preference_centre": (1, 0),
         "admin": (0, 1),
     }
+    # gil, by one address; bob and ann; of eve only a device said Yes, which counts for no address.
     assert (marketing["granted"], marketing["denied"], marketing["unknown"]) == (1, 2, 3)
 
 
@@ -152,11 +168,12 @@ def test_what_was_told_is_counted_by_day(figures):
     told = {(s["purpose"], s["source"]): s for s in changes["told"]}
     first, second, third = (changes["days"].index(f"2026-10-0{n}") for n in (1, 2, 3))
     ads = told["ads", "ga4"]
-    # Devices and the users signed in on them each told; a user told both on one day.
-    assert [ads["granted"][n] for n in (first, second, third)] == [10, 2, 0]
-    assert [ads["denied"][n] for n in (first, second, third)] == [9, 0, 2]
-    assert told["ads", "preference_centre"]["granted"][0] == 2
-    assert told["marketing", "crm"]["denied"][second] == 1
+    # Devices alone told, one of them both on one day; who says the same again tells nothing.
+    assert [ads["granted"][n] for n in (first, second, third)] == [6, 1, 0]
+    assert [ads["denied"][n] for n in (first, second, third)] == [5, 0, 2]
+    own = told["ads", "preference_centre"]
+    assert (own["granted"][0], own["granted"][second]) == (1, 1)
+    assert told["marketing", "crm"]["denied"][second] == 2
     assert "newsletter" not in {purpose for purpose, _ in told}
 
 
@@ -165,24 +182,24 @@ def test_what_began_is_a_profiles_state_in_force(figures, people):
     began = {series["purpose"]: series for series in changes["began"]}
     withdrawn = dict(zip(changes["days"], began["ads"]["denied"], strict=True))
     assert {day: n for day, n in withdrawn.items() if n} == {
-        "2026-10-01": 2,  # ann, and dan, who denied first on that day
-        "2026-10-03": 1,  # eve
-        "2026-10-04": 1,  # cat
+        "2026-10-01": 2,  # ann and cat, whose own No came later
+        "2026-10-03": 2,  # eve, and dan, who had denied before and granted since
     }
     granted = dict(zip(changes["days"], began["ads"]["granted"], strict=True))
     assert {day: n for day, n in granted.items() if n} == {
-        "2026-09-01": 1,  # bob
         "2026-10-01": 1,  # gil
+        "2026-10-02": 1,  # bob
     }
 
 
 def test_conflicts_are_told_with_how_they_were_resolved(figures):
     found = {(c["purpose"], c["state"], c["explicit"]): c["profiles"] for c in figures["conflicts"]}
     assert found == {
-        ("ads", "denied", False): 1,  # ann: the most restrictive
-        ("ads", "granted", True): 1,  # bob's own word
+        ("ads", "denied", False): 1,  # ann: one device's No
+        ("ads", "granted", True): 1,  # bob's own word, newer than any No
         ("ads", "denied", True): 1,  # cat's
         ("marketing", "denied", False): 1,  # ann
+        ("marketing", "granted", False): 1,  # gil: one address stays
     }
 
 
@@ -196,47 +213,33 @@ def test_decisions_are_listed_also_those_of_no_effect(figures):
         "declared": True,
         "decisions": 2,
         "first_at": "2026-09-01T08:00:00.000000Z",
-        "last_at": "2026-09-01T08:00:00.000000Z",
+        "last_at": "2026-10-02T08:00:00.000000Z",
     }
     assert not by_key["crm", "newsletter", "granted"]["declared"]
     assert not by_key["crm", "marketing", "denied"]["explicit"]
 
 
 def test_many_sources_are_summed_beyond_the_greatest(tmp_path):
-    days = {"20261001": [event("20261001", f"c{n}.1", at=n) for n in range(20)]}
+    days = {"20261001": [event("20261001", f"c{n}.1", at=n, ads=None) for n in range(20)]}
     decisions = [
-        decision(f"c{n}.1", "marketing", "granted", "2026-10-01", f"s{n:02}", "client_id")
+        decision(f"c{n}.1", "ads", "granted", "2026-10-01", f"s{n:02}", "client_id")
         for n in range(20)
     ]
     cdp = filled(tmp_path, {}, days, decisions)
     with closing(cdp.platform.published()) as published:
         found = consent.report(published, cdp.platform.documents, POLICY, today=TODAY)
-    sources = found["states"][2]["sources"]
+    sources = found["states"][1]["sources"]
     assert [s["granted"] for s in sources] == [*[1] * 10, 10]
     assert sources[-1]["source"] is None
-    series = [s for s in found["changes"]["told"] if s["purpose"] == "marketing"]
-    assert [sum(s["granted"]) for s in series if s["source"] is None] == [6]
+    series = [s for s in found["changes"]["told"] if s["purpose"] == "ads"]
+    assert [sum(s["granted"]) for s in series if s["source"] is None] == [5]
     assert sum(sum(s["granted"]) for s in series) == 20
 
 
-def test_a_generated_propertys_report_is_small_json_and_agrees(warehouse, platform):
+def test_a_generated_propertys_report_is_small_json(warehouse, platform):
     found = consent.report(warehouse, platform.documents, platform.policy, today=TODAY)
     assert len(json.dumps(found)) < 20_000
-    assert found["conflicts"]
-    listed, after = [], None
-    while True:
-        page = consent.disagreements(warehouse, platform.policy, after=after, limit=3)
-        listed += page.found
-        after = page.after
-        if after is None:
-            break
-    counted = {}
-    for one in listed:
-        key = (one.purpose, one.state, one.explicit)
-        counted[key] = counted.get(key, 0) + 1
-    assert counted == {
-        (c["purpose"], c["state"], c["explicit"]): c["profiles"] for c in found["conflicts"]
-    }
+    assert all(state["granted"] and state["denied"] for state in found["states"])
 
 
 # --- disagreements --------------------------------------------------------------------------------
@@ -249,7 +252,6 @@ def test_a_disagreement_shows_both_sides_and_what_is_in_force(people, ids):
     assert (ann.state, ann.source, ann.explicit) == ("denied", "ga4", False)
     assert [(s.type, s.value, s.state, s.source, s.at) for s in ann.said] == [
         ("client_id", "ann-a.1", "granted", "ga4", noon(1, 1)),
-        ("user_id", "ann", "granted", "ga4", noon(1, 1)),
         ("client_id", "ann-b.1", "denied", "ga4", noon(1, 0)),
     ]
     ((granted,),) = people.query(
@@ -259,23 +261,42 @@ def test_a_disagreement_shows_both_sides_and_what_is_in_force(people, ids):
     assert "ads" not in granted
     (cat,) = [one for one in found if one.profile_id == ids["cat"]]
     assert (cat.state, cat.source, cat.explicit) == ("denied", "admin", True)
-    assert cat.since == datetime(2026, 10, 4, 8, tzinfo=UTC)
+    assert cat.since == noon(1), "the device's No came first, and no Yes after it"
 
 
 def test_a_loaded_signal_disagrees_like_one_of_the_export(people, ids):
-    (ann,) = consent.disagreements(people, POLICY, purpose="marketing").found
-    assert ann.profile_id == ids["ann"]
+    found = consent.disagreements(people, POLICY, purpose="marketing").found
+    (ann,) = [one for one in found if one.profile_id == ids["ann"]]
     assert [(s.value, s.state, s.source) for s in ann.said] == [
         ("ann-a.1", "granted", "crm"),
         ("ann-b.1", "denied", "crm"),
     ]
 
 
+def test_an_address_that_denies_leaves_the_other_one_granted(people, ids):
+    found = consent.disagreements(people, POLICY, purpose="marketing").found
+    (gil,) = [one for one in found if one.profile_id == ids["gil"]]
+    assert (gil.state, gil.source, gil.since) == ("granted", "crm", morning(3))
+    assert [(s.value, s.state) for s in gil.said] == [
+        ("gil-1@example.com", "granted"),
+        ("gil-2@example.com", "denied"),
+    ]
+
+
+def test_disagreements_are_listed_as_they_are_counted(people, figures):
+    listed = consent.disagreements(people, POLICY).found
+    counted = Counter((one.purpose, one.state, one.explicit) for one in listed)
+    assert counted == {
+        (c["purpose"], c["state"], c["explicit"]): c["profiles"] for c in figures["conflicts"]
+    }
+    assert consent.conflicting(figures) == len(listed) == 5
+
+
 def test_pages_follow_each_other_without_gap_or_overlap(people):
     whole = consent.disagreements(people, POLICY)
-    assert (len(whole.found), whole.after) == (4, None)
+    assert (len(whole.found), whole.after) == (5, None)
     seen, after = [], None
-    for _ in range(4):
+    for _ in range(5):
         page = consent.disagreements(people, POLICY, after=after, limit=1)
         seen += page.found
         after = page.after
@@ -286,18 +307,29 @@ def test_pages_follow_each_other_without_gap_or_overlap(people):
 # --- history --------------------------------------------------------------------------------------
 
 
-def test_a_history_collapses_runs_and_tells_what_is_in_force(people, ids):
+def test_a_history_tells_what_was_new_where_it_was_said_and_what_is_in_force(people, ids):
     found = [t for t in consent.history(people, POLICY, ids["eve.1"]) if t.purpose == "ads"]
-    assert [(t.state, t.at, t.until, t.in_force) for t in found] == [
-        ("denied", noon(3), noon(3), True),
-        ("granted", noon(1), noon(2, 5), False),
+    assert [(t.state, t.at, t.evidence, t.in_force) for t in found] == [
+        ("denied", noon(3), "events_20261003", True),
+        ("granted", noon(1), "events_20261001", False),
     ]
     assert {(t.type, t.value, t.source, t.explicit) for t in found} == {
         ("client_id", "eve.1", "ga4", False)
     }
+    assert {t.told_by for t in found} == {None}
 
 
-def test_a_state_that_returns_is_a_run_of_its_own(people, ids):
+def test_a_loaded_decision_is_told_with_its_line_and_who_loaded_it(people, ids):
+    found = [t for t in consent.history(people, POLICY, ids["bob"]) if t.explicit]
+    assert [(t.purpose, t.state, t.at, t.evidence) for t in found] == [
+        ("ads", "granted", morning(2), "decisions.ndjson, line 1"),
+        ("marketing", "denied", morning(2), "decisions.ndjson, line 3"),
+        ("marketing", "granted", morning(1, month=9), "decisions.ndjson, line 2"),
+    ]
+    assert {t.told_by for t in found} == {f"shell:{getuser()}"}
+
+
+def test_a_state_that_returns_is_told_again(people, ids):
     found = [t for t in consent.history(people, POLICY, ids["dan.1"]) if t.purpose == "ads"]
     assert [(t.state, t.at, t.in_force) for t in found] == [
         ("denied", noon(3), True),
@@ -306,7 +338,7 @@ def test_a_state_that_returns_is_a_run_of_its_own(people, ids):
     ]
 
 
-def test_an_explicit_decision_is_in_force_above_newer_signals(people, ids):
+def test_a_persons_own_yes_is_in_force_above_an_older_no_of_a_device(people, ids):
     found = consent.history(people, POLICY, ids["bob"])
     in_force = {t.purpose: (t.state, t.source, t.explicit) for t in found if t.in_force}
     assert in_force == {
@@ -317,10 +349,18 @@ def test_an_explicit_decision_is_in_force_above_newer_signals(people, ids):
     assert sum(t.in_force for t in found) == 3
 
 
-def test_the_most_restrictive_signal_is_in_force_though_a_newer_one_grants(people, ids):
+def test_one_devices_no_is_in_force_though_another_one_grants_later(people, ids):
     found = [t for t in consent.history(people, POLICY, ids["ann"]) if t.purpose == "ads"]
     assert [(t.value, t.state) for t in found if t.in_force] == [("ann-b.1", "denied")]
     assert found[0].state == "granted"
+
+
+def test_of_two_addresses_the_yes_of_one_is_in_force(people, ids):
+    found = [t for t in consent.history(people, POLICY, ids["gil"]) if t.purpose == "marketing"]
+    assert [(t.value, t.state, t.in_force) for t in found] == [
+        ("gil-1@example.com", "granted", True),
+        ("gil-2@example.com", "denied", False),
+    ]
 
 
 def test_a_bound_history_keeps_what_is_in_force(people, ids):
@@ -329,20 +369,39 @@ def test_a_bound_history_keeps_what_is_in_force(people, ids):
     assert len(found) <= 1 + 3
 
 
+def test_what_a_device_said_that_is_not_joined_is_in_the_persons_history(tmp_path):
+    rows = [
+        event("20261001", "zoe.1", user="zoe", at=0),
+        event("20261001", "zoe.1", analytics="No", ads="No", at=1),
+    ]
+    cdp = filled(tmp_path, {}, {"20261001": rows})
+    with closing(cdp.platform.published()) as published:
+        (zoe,) = published.query(
+            "select p.profile_id from identity as p join identifier as i "
+            "on i.identifier_id = p.identifier_id where i.type = 'user_id'",
+            {},
+        )["profile_id"]
+        found = consent.history(published, POLICY, zoe)
+    assert {(t.purpose, t.state, t.value) for t in found if t.in_force} == {
+        ("analytics", "denied", "zoe.1"),
+        ("ads", "denied", "zoe.1"),
+    }
+
+
 def test_nobodys_history_is_empty(people):
     assert consent.history(people, POLICY, "p_nobody") == []
 
 
-def test_what_a_history_has_in_force_is_every_profiles_consent(warehouse, platform):
-    stated = warehouse.query("select profile_id, purpose, state, source from profile_consent", {})
-    expected: dict[str, set] = {}
-    for profile_id, *state in stated.rows():
-        expected.setdefault(profile_id, set()).add(tuple(state))
-    torn = {d.profile_id for d in consent.disagreements(warehouse, platform.policy).found}
-    for profile_id in {*torn, *sorted(expected)[:40]}:
-        told = consent.history(warehouse, platform.policy, profile_id)
-        in_force = {(t.purpose, t.state, t.source) for t in told if t.in_force}
-        assert in_force == expected[profile_id]
+def test_what_a_history_has_in_force_is_every_profiles_consent(warehouse, people):
+    for published in (warehouse, people):
+        query = "select profile_id, purpose, state, source from profile_consent"
+        expected: dict[str, set] = {}
+        for profile_id, *state in published.query(query, {}).rows():
+            expected.setdefault(profile_id, set()).add(tuple(state))
+        for profile_id in sorted(expected)[:40]:
+            told = consent.history(published, POLICY, profile_id)
+            in_force = {(t.purpose, t.state, t.source) for t in told if t.in_force}
+            assert in_force == expected[profile_id]
 
 
 # --- what was delivered ---------------------------------------------------------------------------

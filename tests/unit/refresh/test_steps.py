@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cdp.domain.errors import CdpError
+from cdp.domain.identifiers import identifier_key
 from cdp.domain.policy import Policy
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Create
@@ -129,7 +130,9 @@ def test_the_salt_is_told_to_the_step_that_asks_for_it_and_in_no_other_answer(
 ) -> None:
     plan = at.steps.call("plan", "r1", {"full": True})
     assert "salt" not in parameter_values(plan["parameters"])
-    assert parameter_values(at.steps.call("salt", "r1", {}).values()) == {"salt": "salt"}
+    told = parameter_values(at.steps.call("salt", "r1", {}).values())
+    assert told == {"salt": "salt", "key": identifier_key("salt")}
+    assert not told.keys() & parameter_values(plan["parameters"]).keys()
     with pytest.raises(LeaseLost):
         at.steps.call("salt", "r2", {})
 
@@ -271,6 +274,8 @@ def test_an_end_whose_answer_was_lost_is_told_again(at: SimpleNamespace) -> None
 def test_a_plan_with_nothing_new_is_told_again(at: SimpleNamespace) -> None:
     plan = at.steps.call("plan", "r1", {})
     parameters = parameter_values(plan["parameters"])
+    at.warehouse.run("create or replace table word (lapses_at timestamp)", {})
+    at.warehouse.run("create or replace table statement (state string, said_at timestamp)", {})
     at.warehouse.run(statements()["81_settled_run"], parameters)
     at.warehouse.publish("r1")
     at.steps.call("fail", "r1", {"error": "too late to matter"})
@@ -280,12 +285,24 @@ def test_a_plan_with_nothing_new_is_told_again(at: SimpleNamespace) -> None:
     assert at.steps.call("plan", "r2", {}) == plan
 
 
+def test_a_grant_that_has_lapsed_since_is_something_new(at: SimpleNamespace) -> None:
+    parameters = parameter_values(at.steps.call("plan", "r1", {})["parameters"])
+    at.warehouse.run("create or replace table word (lapses_at timestamp)", {})
+    at.warehouse.run("create or replace table statement (state string, said_at timestamp)", {})
+    at.warehouse.run("insert into word (lapses_at) values (@at)", {"at": NOW + timedelta(days=1)})
+    at.warehouse.run(statements()["81_settled_run"], parameters)
+    state = {"store_run": "r1", "now": NOW}
+    assert at.warehouse.query(statements()["90_state"], state)["due"].to_list() == [False]
+    state["now"] = NOW + timedelta(days=1)
+    assert at.warehouse.query(statements()["90_state"], state)["due"].to_list() == [True]
+
+
 def made_by_a_run(at: SimpleNamespace) -> None:
     """Make the tables that totals and reports are read from, of nobody."""
-    given = {"salt": "salt", "seq": 1, "run_id": "r1", "now": NOW, "round": 0}
-    given |= policy_parameters(Policy.load(None))
+    given = {"salt": "salt", "key": "key", "seq": 1, "run_id": "r1", "now": NOW, "round": 0}
+    given |= policy_parameters(Policy.load(None)) | {"policy": "p"}
     for name, sql in statements().items():
-        if "20" <= name < "63":
+        if "15" <= name < "63":
             at.warehouse.run(sql, given)
 
 

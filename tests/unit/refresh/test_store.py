@@ -146,13 +146,13 @@ class World:
         assert runs.take(run_id, {}) is None
         told = store.told()
         set_rows(self.warehouse, "settled_run", self.settled)
-        asked = {"store_run": str(told.get("run_id", ""))}
+        asked = {"store_run": str(told.get("run_id", "")), "now": NOW}
         state = self.warehouse.query(statements()["90_state"], asked).to_dicts()[0]
         run = runs.outnumber(run_id, state["seq"])
         doubt = store.is_another(state, run)
         assert run["seq"] > state["seq"], "else what it writes would lose"
         if not fails:
-            self.settled = [*self.settled, (run["seq"], run_id, NOW, "f", told["id"])]
+            self.settled = [*self.settled, (run["seq"], run_id, NOW, "f", told["id"], None)]
             store.settled(run_id)
             self.at_store = self.at_warehouse = self.runs_begun
         self.keep()
@@ -200,7 +200,7 @@ def test_more_live_profiles_than_runs_brought_or_fewer_are_miscounted(
     known = [("live", True)] * 2 + [("live", False)] * 2 + [("gone", True), ("merged", False)]
     rows = [(f"p_{at}", "h", state, 1, settled) for at, (state, settled) in enumerate(known)]
     set_rows(warehouse, "published", rows)
-    state = warehouse.query(statements()["90_state"], {"store_run": ""}).to_dicts()[0]
+    state = warehouse.query(statements()["90_state"], {"store_run": "", "now": NOW}).to_dicts()[0]
     assert state["unsettled"] == 3
     documents = SqliteDocuments(tmp_path / "documents.sqlite")
     bodies = [{"sync": {"state": "live"}}] * live + [{"sync": {"state": "gone"}}] * 3

@@ -42,8 +42,10 @@ def test_it_is_valid_by_the_published_schema_of_the_language(shared: Path) -> No
 
 def test_it_runs_every_statement_of_a_refresh_and_no_other() -> None:
     named = set(re.findall(r"\b\d\d_[a-z_]+\b", TEXT))
-    # Those of the nineties are only read: by steps and commands. A step stores what it recalls.
-    assert named == {name for name in statements() if not name.startswith("9")} - {"83_store"}
+    # Those of the nineties are only read: by steps and commands. Steps spell, and store what they
+    # recall.
+    of_steps = {"13_unspelled", "14_spell", "83_store"}
+    assert named == {name for name in statements() if not name.startswith("9")} - of_steps
 
 
 # --- the limits of Cloud Workflows ----------------------------------------------------------------
@@ -53,7 +55,8 @@ BATCHES = 2 * BATCHES_AT_MOST  # a batch ends with its day
 ROUNDS, JUMPS = 30, 3  # of a billion identifiers, in chains as long as they come
 POLLS = 360  # an hour's wait for receipts
 RECALLS = 400  # of a hundred million profiles
-SALT = "f" * 64
+SPELLINGS = 200  # of a hundred million identifiers, never spelled before
+SALT, KEY = "f" * 64, "e" * 128
 
 
 class Counted:
@@ -62,6 +65,7 @@ class Counted:
     def __init__(self, plan: dict[str, Any], batch: dict[str, Any], doubts: dict[str, Any]) -> None:
         self.plan, self.batch, self.doubts = plan, batch, doubts
         self.steps = self.jobs = self.jumps = self.rounds = self.polls = self.recalls = 0
+        self.spellings = 0
         self.salted: set[str] = set()
         self.lock = threading.Lock()
 
@@ -75,7 +79,7 @@ class Counted:
 
     def insert(self, args: dict[str, Any]) -> dict[str, Any]:
         query = args["body"]["configuration"]
-        if SALT in str(args):
+        if SALT in str(args) or KEY in str(args):
             self.salted.add(query["labels"]["statement"])
         assert re.fullmatch(r"[a-z0-9_-]{1,63}", query["labels"]["run"])
         name, changed = query["labels"]["statement"], 0
@@ -111,7 +115,13 @@ class Counted:
         answers = {"lease": {"granted": True}, "plan": self.plan, "batch": self.batch}
         answers["publish"] = {"totals": {}}
         answers["schema"] = {"migrations": []}
-        answers["salt"] = {"salt": query_parameter("salt", SALT)}
+        if name == "spell":
+            self.spellings += 1
+            body = {"done": self.spellings == SPELLINGS}
+        answers["salt"] = {
+            "salt": query_parameter("salt", SALT),
+            "key": query_parameter("key", KEY),
+        }
         return {"code": 200, "headers": {}, "body": answers.get(name, body)}
 
 
@@ -170,7 +180,7 @@ def test_the_largest_run_stays_within_the_limits(largest: Counted) -> None:
         now=itertools.count().__next__,
     ).run({})
     assert largest.jobs > SHARDS + 3 * BATCHES + ROUNDS * JUMPS
-    assert largest.salted == {"40_name"}
+    assert largest.salted == {"22_keyed", "40_name"}
     # A connector that waits for its job may ask for it in steps of its own: once a job, at least.
     assert largest.steps + largest.jobs < MAX_STEPS
 

@@ -1,5 +1,6 @@
 """Which identifiers a viewer sees whole."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import streamlit as st
 from cdp.domain.access import Ground
 from cdp.domain.policy import Policy
 from cdp.domain.pseudonym import pseudonym
-from cdp.insight.person import Person, PurposeState
+from cdp.insight.person import Identifier, Person, PurposeState
 from cdp.settings import Settings
 from cdp.ui import masks, people
 
@@ -97,6 +98,45 @@ def test_what_shows_a_value_leaves_nothing_of_what_consent_withholds() -> None:
     assert whole("email", "ana@example.com", Ground(both, denied)) == "•••"
     assert whole("email", "ana@example.com", Ground(frozenset({"analytics"}))) == "•••"
     assert masks.shower({"email"})("email", "ana@example.com", Ground(both)) == "a•••@e•••.com"
+
+
+ANA, BEA = Identifier("email", "ana@example.com"), Identifier("email", "bea@example.com")
+NUMBER, USER = Identifier("phone", "+4915177700099"), Identifier("user_id", "u1000050")
+BOTH = {"analytics": "granted", "marketing": "granted"}
+
+
+def test_of_addresses_those_are_withheld_that_the_document_does_not_hold() -> None:
+    found = replace(person(**BOTH), identifiers=(ANA,))
+    assert masks.withheld_alone(found, [ANA, BEA, NUMBER, USER]) == {BEA, NUMBER}
+    assert masks.withheld_alone(found, []) == set()
+    denied = replace(person(analytics="granted"), identifiers=(USER,))
+    assert masks.withheld_alone(denied, [BEA, USER]) == set(), "the whole type is withheld"
+
+
+def test_where_a_purpose_speaks_for_the_person_no_address_is_withheld_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policy = masks.platform().policy
+    marketing = policy.purposes["marketing"].model_copy(update={"scope": "person"})
+    purposes = {**policy.purposes, "marketing": marketing}
+    of_person = policy.model_copy(update={"purposes": purposes})
+    monkeypatch.setattr(masks, "platform", lambda: SimpleNamespace(policy=of_person))
+    assert masks.withheld_alone(person(**BOTH), [ANA, NUMBER]) == set()
+
+
+@pytest.mark.parametrize("masked", [set(), ALL])
+def test_what_is_withheld_alone_is_nowhere_on_the_persons_pages(masked: set[str]) -> None:
+    found = replace(person(**BOTH), identifiers=(ANA, USER))
+    show, conceal = masks.of_person(found, masked, [ANA, BEA, NUMBER, USER])
+    granted = Ground(frozenset(BOTH))
+    for one in (BEA, NUMBER):
+        assert {show(one.type, one.value), show(one.type, one.value, granted)} == {"•••"}
+        assert conceal(f"for {one.value}.csv, line 3") in {
+            "for •••.csv, line 3",
+            "for •••, line 3",  # to the end of what looks like an address
+        }
+    assert (show(ANA.type, ANA.value) == ANA.value) is not bool(masked)
+    assert (show(USER.type, USER.value) == USER.value) is not bool(masked)
 
 
 @pytest.mark.parametrize(

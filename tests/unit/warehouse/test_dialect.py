@@ -270,6 +270,58 @@ QUERIES = {
         " order by k",
         [(None, 5), ("a", None), ("b", 3)],
     ),
+    # --- order within a group
+    "the row before, and nothing before the first": Case(
+        f"{T} select n, lag(n) over (order by n), lag(k) over (partition by k order by n)"
+        " from t where k is not null order by n, k limit 3",
+        [(None, None, None), (1, None, "a"), (3, 1, None)],
+    ),
+    "the last that is not null before a row": Case(
+        f"{T} select n, last_value(if(n < 4, n, null) ignore nulls) over ("
+        "order by n rows between unbounded preceding and 1 preceding)"
+        " from (select distinct n from t) order by n",
+        [(None, None), (1, None), (3, 1), (5, 3)],
+    ),
+    "a sum up to a row, and up to the one before": Case(
+        f"{T} select n,"
+        " sum(n) over (order by n rows between unbounded preceding and current row),"
+        " sum(n) over (order by n rows between unbounded preceding and 1 preceding)"
+        " from (select distinct n from t where n is not null) order by n",
+        [(1, 1, None), (3, 4, 1), (5, 9, 4)],
+    ),
+    "whether all are true, nulls left out": Case(
+        f"{T} select k, logical_and(n = 3) from t group by k order by k",
+        [(None, False), ("a", False), ("b", True)],
+    ),
+    # --- text
+    "the one composed form of a text": Case(
+        r"select normalize('e\u0301', nfc) = '\u00e9',"
+        " normalize(cast(null as string), nfc) is null",
+        [(True, True)],
+    ),
+    "a field of JSON as text; null for null and for none": Case(
+        r"""select json_value(j, '$.a'), json_value(j, '$.b'), json_value(j, '$.c')
+        from unnest(['{"a": "x\\"\\\\y\u00e9", "b": null}']) as j""",
+        [('x"\\yé', None, None)],
+    ),
+    "the last character": Case("select substr('abc', length('abc'), 1)", [("c",)]),
+    "a number, or null": Case(
+        "select safe_cast('12' as int64), safe_cast('' as int64), safe_cast('x' as int64)",
+        [(12, None, None)],
+    ),
+    # --- times
+    "a day in digits": Case("select format_date('%Y%m%d', date '2026-01-31')", [("20260131",)]),
+    "months end on their last day": Case(
+        "select timestamp(datetime_add(datetime(t), interval m month)) = timestamp"
+        " '2026-02-28 10:00:00+00', timestamp(datetime_add(datetime(t), interval n month)) is null"
+        " from (select timestamp '2026-01-31 10:00:00+00' as t, 1 as m, cast(null as int64) as n)",
+        [(True, True)],
+    ),
+    "the end of a day": Case(
+        "select timestamp_add(timestamp '2026-01-31 00:00:00+00', interval 86399999999 microsecond)"
+        " = timestamp '2026-01-31 23:59:59.999999+00'",
+        [(True,)],
+    ),
     # --- joins and sets
     "a left join keeps what has no match": Case(
         f"{T} select a.k, b.k from (select distinct k from t) as a"

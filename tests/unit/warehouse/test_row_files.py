@@ -92,9 +92,11 @@ def bytes_below(folder):
 def test_links_load_from_every_format(raw, given, name, packed):
     content = FORMATS[name]([LINK, {**LINK, "a_value": "u2"}]).encode()
     file = given(name + ".gz" * packed, gzip.compress(content) if packed else content)
-    (loaded,) = load_rows(raw, "raw_link", [file])
+    (loaded,) = load_rows(raw, "raw_link", [file], by="ada")
     assert (loaded.path, loaded.rows, loaded.unchanged) == (file, 2, False)
     first = next(row for row in rows(raw) if row["a_value"] == "u1")
+    line = 2 if name.endswith("csv") else 1
+    assert isinstance(first.pop("loaded_at"), datetime)
     assert first == {
         "a_type": "user_id",
         "a_value": "u1",
@@ -103,6 +105,9 @@ def test_links_load_from_every_format(raw, given, name, packed):
         "seen_at": datetime(2026, 10, 31, 8),  # noqa: DTZ001
         "source": "crm",
         "consent": "unknown",
+        "name": file.name,
+        "line": line,
+        "loaded_by": "ada",
     }
 
 

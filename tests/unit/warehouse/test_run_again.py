@@ -33,7 +33,8 @@ def test_what_a_run_joined_is_recorded_once(warehouse: DuckWarehouse) -> None:
     """Identifiers 1 and 2 were two profiles and are one."""
     for sql in (
         "create or replace table identifier as "
-        "select id as identifier_id, timestamp '2026-10-01 00:00:00+00' as first_seen "
+        "select id as identifier_id, timestamp '2026-10-01 00:00:00+00' as first_seen, "
+        "'user_id' as type, cast(id as string) as value "
         "from unnest([1, 2]) as id",
         "create or replace table cluster as "
         "select id as identifier_id, 1 as cluster_id from unnest([1, 2]) as id",
@@ -48,6 +49,8 @@ def test_what_a_run_joined_is_recorded_once(warehouse: DuckWarehouse) -> None:
 
 
 def test_a_settled_run_is_recorded_once(warehouse: DuckWarehouse) -> None:
+    warehouse.run("create or replace table word (lapses_at timestamp)", {})
+    warehouse.run("create or replace table statement (state string, said_at timestamp)", {})
     assert twice(warehouse, "81_settled_run", fingerprint="f", store_id="s") == 1
     assert twice(warehouse, "81_settled_run", seq=8, fingerprint="f", store_id="s") == 1
     found = warehouse.query("select seq, run_id, fingerprint from settled_run order by seq", {})

@@ -4,6 +4,7 @@
 -- params:  @purposes ARRAY<STRING>, @since, @until DATE, both inclusive
 select date(since) as day, purpose, state, count(*) as profiles
 from profile_consent
-where purpose in unnest(@purposes) and date(since) >= @since and date(since) <= @until
+where purpose in unnest(@purposes) and state in ('granted', 'denied')
+  and date(since) >= @since and date(since) <= @until
 group by 1, 2, 3
 order by 1, 2, 3

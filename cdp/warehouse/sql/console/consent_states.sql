@@ -7,7 +7,7 @@
 with known as (
   select purpose, state, source, count(*) as profiles
   from profile_consent
-  where purpose in unnest(@purposes)
+  where purpose in unnest(@purposes) and state in ('granted', 'denied')
   group by purpose, state, source
 ),
 sized as (

@@ -1,16 +1,17 @@
 -- What happened on each cleaned day, by rows that may be measured, of profiles whose consent in force
 -- permits the field that tells it: the sums are those of the documents.
 -- grain:   one row per cleaned day, in order
--- inputs:  cleaned_day, session_day, purchase, identity, identifier, permit
--- params:  @analytics_states ARRAY<STRING>, @since DATE, @most INT64; @may_ga4_last_seen,
+-- inputs:  cleaned_day, session_day, purchase, identity, identifier, client, permit
+-- params:  @since DATE, @most INT64; @may_ga4_last_seen,
 --          @may_ga4_events, @may_ga4_leads, @may_ga4_sessions, @may_ga4_engaged_sessions,
 --          @may_ga4_purchases, @may_ga4_revenue STRING: '|purpose|' that permits the field
 -- units:   revenue in the property's currency; days are the property's own
 -- A session counts on the day on which it began, a profile as new on its first day of all. Hence
 -- earlier days are read, too.
 with client_profile as (
-  select i.value as client_key, p.profile_id, m.granted
+  select i.value as client_key, c.opened, p.profile_id, m.granted
   from identifier as i
+  join client as c on c.client_key = i.value
   join identity as p on p.identifier_id = i.identifier_id
   join permit as m on m.profile_id = p.profile_id
   where i.type = 'client_id' and p.present
@@ -20,7 +21,7 @@ permitted as (
     s.event_date, s.client_key, s.session_id, s.engaged, s.events, s.leads, p.profile_id, p.granted
   from session_day as s
   join client_profile as p on p.client_key = s.client_key
-  where s.analytics in unnest(@analytics_states)
+  where s.analytics = 'granted' or s.analytics = 'unknown' and p.opened
 ),
 seen as (
   select distinct profile_id, event_date
@@ -64,7 +65,7 @@ bought as (
   select b.event_date, b.revenue, p.granted
   from purchase as b
   join client_profile as p on p.client_key = b.client_key
-  where b.analytics in unnest(@analytics_states)
+  where (b.analytics = 'granted' or b.analytics = 'unknown' and p.opened)
   -- The same transaction told again, by this or another of the person's devices, is one purchase.
   qualify b.transaction_id is null
     or row_number() over (

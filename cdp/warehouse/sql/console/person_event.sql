@@ -1,7 +1,7 @@
 -- Events of a profile's clients in [@since, @until), the newest first.
 -- grain:   one row per event
 -- inputs:  events
--- params:  @client_keys, @analytics_states ARRAY<STRING>, @first_key, @last_key STRING: the least and
+-- params:  @client_keys, @opened_keys ARRAY<STRING>, @first_key, @last_key STRING: the least and
 --          the greatest client key, by which engines pass over most blocks;
 --          @since, @until DATE, @most INT64
 -- units:   revenue in the property's currency; engagement_ms milliseconds
@@ -14,6 +14,6 @@ from events
 where event_date >= @since and event_date < @until
   and client_key >= @first_key and client_key <= @last_key
   and client_key in unnest(@client_keys)
-  and analytics in unnest(@analytics_states)
+  and (analytics = 'granted' or analytics = 'unknown' and client_key in unnest(@opened_keys))
 order by event_at desc, event_name, client_id, page_location, transaction_id
 limit @most

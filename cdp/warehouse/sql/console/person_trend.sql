@@ -1,7 +1,7 @@
 -- Sessions, events and purchases of a profile's clients by day, in [@since, @until).
 -- grain:   one row per day on which there was any
 -- inputs:  session_day, purchase
--- params:  @client_keys, @analytics_states ARRAY<STRING>, @first_key, @last_key STRING: the least and
+-- params:  @client_keys, @opened_keys ARRAY<STRING>, @first_key, @last_key STRING: the least and
 --          the greatest client key, by which engines pass over most blocks;
 --          @first, @since, @until DATE, @most INT64
 -- units:   engagement_ms milliseconds; revenue in the property's currency
@@ -13,7 +13,7 @@ with share as (
   where event_date >= @first and event_date < @until
     and client_key >= @first_key and client_key <= @last_key
     and client_key in unnest(@client_keys)
-    and analytics in unnest(@analytics_states)
+    and (analytics = 'granted' or analytics = 'unknown' and client_key in unnest(@opened_keys))
 ),
 session as (
   select min(event_date) as event_date, logical_or(engaged) as engaged
@@ -27,7 +27,7 @@ bought as (
   where event_date >= @first and event_date < @until
     and client_key >= @first_key and client_key <= @last_key
     and client_key in unnest(@client_keys)
-    and analytics in unnest(@analytics_states)
+    and (analytics = 'granted' or analytics = 'unknown' and client_key in unnest(@opened_keys))
   qualify transaction_id is null
     or row_number() over (partition by transaction_id order by event_at, revenue desc) = 1
 ),

@@ -2,7 +2,7 @@
 -- third identifier that both were seen with.
 -- grain:   one row per direct link, the most recently seen first; then one per third identifier and
 --          side, its newest link. a is of the side's profile, b of the other's or the third
--- inputs:  identity, link, hub, permit
+-- inputs:  identity, link, hub, closed, identifier_permit
 -- params:  @first, @second INT64: the identifiers; @most INT64
 -- output:  as stitching_kept_out; side INT64: 1 or 2; direct BOOL: told from side 1 only
 with of_profile as (
@@ -40,15 +40,21 @@ near as (
 kept as (
   select
     n.side, n.a_id, n.a_type, n.a_value, n.b_id, n.b_type, n.b_value,
-    n.source, n.consent, coalesce(n.kept_out, 'hub') as reason, n.seen, n.first_seen, n.last_seen,
+    n.source, n.consent, case
+      when n.kept_out is not null then n.kept_out
+      when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
+      else 'closed' end as reason, n.seen, n.first_seen, n.last_seen,
     ha.joins as a_joins, ha.joined as a_joined, ha.most as a_most,
     hb.joins as b_joins, hb.joined as b_joined, hb.most as b_most,
     m.side as other_side
   from near as n
   left join worst as ha on ha.identifier_id = n.a_id
   left join worst as hb on hb.identifier_id = n.b_id
+  left join closed as ca on ca.identifier_id = n.a_id
+  left join closed as cb on cb.identifier_id = n.b_id
   left join member as m on m.identifier_id = n.b_id
   where n.kept_out is not null or ha.identifier_id is not null or hb.identifier_id is not null
+    or ca.identifier_id is not null or cb.identifier_id is not null
 ),
 third as (
   select b_id
@@ -67,9 +73,9 @@ select
 from kept as k
 left join third as t on t.b_id = k.b_id
 left join identity as ia on ia.identifier_id = k.a_id and ia.present
-left join permit as pa on pa.profile_id = ia.profile_id
+left join identifier_permit as pa on pa.identifier_id = ia.identifier_id
 left join identity as ib on ib.identifier_id = k.b_id and ib.present
-left join permit as pb on pb.profile_id = ib.profile_id
+left join identifier_permit as pb on pb.identifier_id = ib.identifier_id
 where (k.side = 1 and k.other_side = 2) or t.b_id is not null
 qualify t.b_id is null
   or row_number() over (

@@ -1,9 +1,9 @@
 -- The hubs that join most, each with its value.
 -- grain:   one row per hub and the type it joins too many of, the worst first
--- inputs:  hub, link, identity, permit
+-- inputs:  hub, link, identity, identifier_permit
 -- params:  @limit INT64
--- output:  granted STRING '|analytics||ads|': the purposes that the hub's profile permits; null where it
---          is in none
+-- output:  granted STRING '|analytics||ads|': the purposes that the hub's consent permits; null
+--          where it is in no profile
 with worst as (
   select identifier_id, type, joins, joined, most
   from hub
@@ -27,5 +27,5 @@ select
 from worst as w
 join valued as v on v.identifier_id = w.identifier_id
 left join identity as p on p.identifier_id = w.identifier_id and p.present
-left join permit as m on m.profile_id = p.profile_id
+left join identifier_permit as m on m.identifier_id = p.identifier_id
 order by w.joined desc, w.identifier_id, w.joins

@@ -1,12 +1,12 @@
 -- A page of the links that are kept out of the graph.
 -- grain:   one row per pair, source, consent and reason, the most recently seen first
--- inputs:  link, hub, identity, permit
+-- inputs:  link, hub, closed, identity, identifier_permit
 -- params:  @reason STRING: one of them, or '' for all; @most INT64; where the page begins:
 --          @before TIMESTAMP, @after STRING, last_seen and place of the row before it
--- output:  reason: link's, or 'hub' where an end is one; a_joins, a_joined, a_most: what the hub at
---          that end joins too many of, null where the end is none; place STRING: order among rows
+-- output:  reason: link's, 'hub' where an end is one, or 'closed' where one denies to be joined;
+--          a_joins, a_joined, a_most: what the hub at that end joins too many of, null where the end is none; place STRING: order among rows
 --          that were last seen at one instant;
---          a_granted, b_granted STRING '|analytics||ads|': the purposes that the profile of that
+--          a_granted, b_granted STRING '|analytics||ads|': the purposes that the consent of that
 --          end permits; null where it is in none
 with worst as (
   select identifier_id, joins, joined, most
@@ -17,15 +17,22 @@ with worst as (
 kept as (
   select
     l.a_id, l.a_type, l.a_value, l.b_id, l.b_type, l.b_value, l.source, l.consent,
-    coalesce(l.kept_out, 'hub') as reason, l.seen, l.first_seen, l.last_seen,
+    case
+      when l.kept_out is not null then l.kept_out
+      when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
+      else 'closed' end as reason, l.seen, l.first_seen, l.last_seen,
     ha.joins as a_joins, ha.joined as a_joined, ha.most as a_most,
     hb.joins as b_joins, hb.joined as b_joined, hb.most as b_most
   from link as l
   left join worst as ha on ha.identifier_id = l.a_id
   left join worst as hb on hb.identifier_id = l.b_id
-  where (l.kept_out is not null or ha.identifier_id is not null or hb.identifier_id is not null)
+  left join closed as ca on ca.identifier_id = l.a_id
+  left join closed as cb on cb.identifier_id = l.b_id
+  where (
+      l.kept_out is not null or ha.identifier_id is not null or hb.identifier_id is not null
+      or ca.identifier_id is not null or cb.identifier_id is not null
+    )
     and l.last_seen <= @before
-    and (@reason = '' or coalesce(l.kept_out, 'hub') = @reason)
 ),
 placed as (
   select
@@ -33,6 +40,7 @@ placed as (
     concat(cast(a_id as string), '|', cast(b_id as string), '|', source, '|', consent, '|', reason)
       as place
   from kept
+  where @reason = '' or reason = @reason
 )
 select
   cast(p.a_id as string) as a_id, p.a_type, p.a_value,
@@ -42,9 +50,9 @@ select
   pa.granted as a_granted, pb.granted as b_granted
 from placed as p
 left join identity as ia on ia.identifier_id = p.a_id and ia.present
-left join permit as pa on pa.profile_id = ia.profile_id
+left join identifier_permit as pa on pa.identifier_id = ia.identifier_id
 left join identity as ib on ib.identifier_id = p.b_id and ib.present
-left join permit as pb on pb.profile_id = ib.profile_id
+left join identifier_permit as pb on pb.identifier_id = ib.identifier_id
 where p.last_seen < @before or p.place > @after
 order by p.last_seen desc, p.place
 limit @most

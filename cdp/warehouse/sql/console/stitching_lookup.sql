@@ -1,11 +1,12 @@
 -- Where identifiers stand that somebody names by value, by id, or by their profile.
 -- grain:   one row per identifier, also where nothing is known of it
--- inputs:  client, link, identifier, identity, permit, hub
+-- inputs:  client, link, known, identifier, identity, identifier_permit, hub, closed
 -- params:  @names ARRAY<STRING>: values as they may be stored, a client by its key or its bare id;
 --          @ids ARRAY<INT64>: -1 for none; @profile_id STRING: '' for none; @most INT64: rows
 -- output:  profile_id: the one it is in, or was in last; present BOOL: is in it; kept_out
 --          ARRAY<STRING>: reasons of its links; joins, joined, most: of the hub that it is;
---          granted STRING '|analytics||ads|': the purposes that the profile it is in permits
+--          closed BOOL: it denies to be joined;
+--          granted STRING '|analytics||ads|': the purposes that its consent permits
 with typed as (
   select type, value
   from unnest(['user_id', 'email', 'phone', 'client_id']) as type
@@ -27,13 +28,17 @@ with typed as (
     and regexp_replace(l.b_value, r'^[^/]*/[^/]*/', '') = value
 ),
 named as (
+  -- What was never met has a number below all others, the same in every look-up.
   select
-    cast(concat('0x', substr(to_hex(sha256(concat(type, '|', value))), 1, 15)) as int64)
-      as identifier_id,
-    type, value
-  from typed
+    coalesce(
+      k.identifier_id,
+      -2 - cast(concat('0x', substr(to_hex(md5(concat(t.type, '|', t.value))), 1, 15)) as int64)
+    ) as identifier_id,
+    t.type, t.value
+  from typed as t
+  left join known as k on k.type = t.type and k.value = t.value
   union all
-  select id, cast(null as string), cast(null as string) from unnest(@ids) as id where id >= 0
+  select id, cast(null as string), cast(null as string) from unnest(@ids) as id where id <> -1
   union all
   select identifier_id, cast(null as string), cast(null as string)
   from identity
@@ -76,6 +81,7 @@ select
   coalesce(p.present, false) as present,
   t.kept_out,
   h.joins, h.joined, h.most,
+  c.identifier_id is not null as closed,
   m.granted,
   coalesce(i.first_seen, t.first_seen) as first_seen,
   coalesce(i.last_seen, t.last_seen) as last_seen
@@ -83,7 +89,8 @@ from wanted as w
 left join identifier as i on i.identifier_id = w.identifier_id
 left join told as t on t.identifier_id = w.identifier_id
 left join identity as p on p.identifier_id = w.identifier_id
-left join permit as m on m.profile_id = p.profile_id and p.present
+left join identifier_permit as m on m.identifier_id = p.identifier_id
+left join closed as c on c.identifier_id = w.identifier_id
 left join worst as h on h.identifier_id = w.identifier_id
 order by present desc, coalesce(i.last_seen, t.last_seen) desc, w.identifier_id
 limit @most

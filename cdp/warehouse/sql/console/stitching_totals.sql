@@ -1,7 +1,7 @@
 -- How much there is of everything that stitching made, and of what it kept out.
 -- grain:   one row per what and name: identifiers by type, edges by source, links kept out by
 --          reason, hubs by 'type.joins'; a total has no name
--- inputs:  identifier, edge, name, hub, link
+-- inputs:  identifier, edge, name, hub, closed, link
 -- params:  @most INT64: names of one kind, those with the most rows
 -- output:  counted INT64, seen INT64: observations, null where none are counted
 -- An edge that two sources saw counts for both. A pair with a hub is a link kept out, too.
@@ -13,10 +13,13 @@ observed as (
     l.a_id, l.b_id, l.source, l.seen,
     case
       when l.kept_out is not null then l.kept_out
-      when ha.identifier_id is not null or hb.identifier_id is not null then 'hub' end as reason
+      when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
+      when ca.identifier_id is not null or cb.identifier_id is not null then 'closed' end as reason
   from link as l
   left join shared as ha on ha.identifier_id = l.a_id
   left join shared as hb on hb.identifier_id = l.b_id
+  left join closed as ca on ca.identifier_id = l.a_id
+  left join closed as cb on cb.identifier_id = l.b_id
 ),
 edge_source as (
   select a_id, b_id, source, sum(seen) as seen

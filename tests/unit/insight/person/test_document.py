@@ -20,34 +20,34 @@ from tests.unit.insight.person.support import ADA, GRANTED, POLICY, SYNC
 )
 def test_a_profile_is_found_by_whatever_somebody_types(documents, typed):
     documents.commit([Put(PROFILES, "p_1", ADA)])
-    assert find(documents, typed) == ["p_1"]
+    assert find(documents, POLICY, typed) == ["p_1"]
 
 
 def test_nothing_is_found_for_a_stranger_for_nothing_and_for_no_id(documents):
     documents.commit([Put(PROFILES, "p_1", ADA)])
-    assert [find(documents, typed) for typed in ("grace", "", "a/b", "..")] == [[]] * 4
+    assert [find(documents, POLICY, typed) for typed in ("grace", "", "a/b", "..")] == [[]] * 4
 
 
 def test_a_merged_profile_is_found_as_the_one_it_lives_on_in_and_once(documents):
     merged = {"sync": {**SYNC, "state": "merged", "merged_into": "p_1"}}
     shared = {"identifiers": {"user_id": ["ada-1815"]}, **merged}
     documents.commit([Put(PROFILES, "p_1", ADA), Put(PROFILES, "p_0", shared)])
-    assert find(documents, "p_0") == ["p_1"]
-    assert find(documents, "ada-1815") == ["p_1"]
+    assert find(documents, POLICY, "p_0") == ["p_1"]
+    assert find(documents, POLICY, "ada-1815") == ["p_1"]
 
 
 def test_a_deleted_profile_is_not_found(documents):
     deleted = {"sync": {**SYNC, "state": "deleted"}}
     merged = {"sync": {**SYNC, "state": "merged", "merged_into": "p_1"}}
     documents.commit([Put(PROFILES, "p_1", deleted), Put(PROFILES, "p_0", merged)])
-    assert find(documents, "p_1") == []
-    assert find(documents, "p_0") == []
+    assert find(documents, POLICY, "p_1") == []
+    assert find(documents, POLICY, "p_0") == []
 
 
 def test_at_most_50_profiles_are_found(documents):
     held = {"identifiers": {"phone": ["+491711234567"]}, "sync": SYNC}
     documents.commit([Put(PROFILES, f"p_{n}", held) for n in range(60)])
-    assert len(find(documents, "+491711234567")) == 50
+    assert len(find(documents, POLICY, "+491711234567")) == 50
 
 
 # --- the document ---------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ values = st.recursive(
 @given(body=st.dictionaries(keys, values, max_size=8))
 def test_no_document_is_too_malformed_to_be_shown(documents, body):
     documents.commit([Put(PROFILES, "p_1", body)])
-    find(documents, "ada-1815")
+    find(documents, POLICY, "ada-1815")
     one = person(documents, POLICY, "p_1")
     assert fields(one, POLICY)
     shown = json.dumps(raw(one, IDENTIFIER_TYPES), ensure_ascii=False)

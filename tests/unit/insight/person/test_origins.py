@@ -47,7 +47,9 @@ def test_an_absent_field_tells_why(told):
         "nothing is known of the profile any more"
     )
     no_email = {**ADA, "identifiers": {}}
-    assert by_path(told(no_email))["identifiers.email"].absent == "no admitted link tells one"
+    assert by_path(told(no_email))["identifiers.email"].absent == (
+        "no admitted link tells one whose own consent permits it"
+    )
 
 
 def test_a_denial_without_date_and_source_is_still_told(told):
@@ -107,7 +109,11 @@ def test_what_consent_permits_and_the_export_tells_is_never_called_withheld(plat
         for field in fields(person(platform.documents, platform.policy, document.id), POLICY)
         if field.absent
     )
-    assert {"the export does not tell", "no admitted link tells one"} < reasons.keys()
+    assert {
+        "the export does not tell",
+        "no admitted link tells one",
+        "no admitted link tells one whose own consent permits it",
+    } < reasons.keys()
     assert {
         "ads is denied since",
         "marketing is unknown, and silence means denied",

@@ -92,6 +92,7 @@ def small(tmp_path: Path) -> Iterator[DuckWarehouse]:
         make_tables(made)
         for sql in (
             "create table identifier (identifier_id int64, type string, value string)",
+            "create table client (client_key string, opened bool)",
             "create table permit (profile_id string, granted string)",
             "create table behaviour (profile_id string, first_seen timestamp, last_seen timestamp)",
         ):
@@ -99,6 +100,7 @@ def small(tmp_path: Path) -> Iterator[DuckWarehouse]:
         add = insert_into(made)
         for number, key in enumerate(("k_1", "k_2")):
             add("identifier", identifier_id=number, type="client_id", value=key)
+            add("client", client_key=key, opened=False)
             add("identity", identifier_id=number, profile_id="p_1", present=number == 0)
         add("permit", profile_id="p_1", granted="|analytics|")
         add("behaviour", profile_id="p_1", first_seen=at(1), last_seen=at(31))
@@ -134,12 +136,10 @@ def test_only_permitted_rows_of_the_profiles_own_clients_are_events(small):
     assert found.counts == [
         {"day": date(2026, 10, 5), "event_name": "k_1 granted", "events": 1},
     ]
-    permissive = {
-        **POLICY.purposes,
-        "analytics": POLICY.purposes["analytics"].model_copy(update={"unknown": "granted"}),
-    }
-    lenient = POLICY.model_copy(update={"purposes": permissive})
-    assert timeline(small, "p_1", lenient, *OCTOBER).total == 2
+    small.run("update client set opened = true where true", {})
+    opened = timeline(small, "p_1", POLICY, *OCTOBER)
+    assert {row["event_name"] for row in opened.events} == {"k_1 granted", "k_1 unknown"}
+    assert opened.total == 2
 
 
 def test_the_window_is_half_open_and_the_limit_keeps_the_newest(small):

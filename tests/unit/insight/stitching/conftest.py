@@ -44,7 +44,13 @@ def made(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Cdp:
         event("20261001", "b.1", user="bob", at=4),
         *(event("20261001", client, at=5) for client in ("d.1", "n.1", "n.2", "m1.1", "s1.1")),
         *(event("20261001", client, at=6) for client in ("m2.1", "s2.1")),
+        # Silence on a device that had said No; on one that never said anything; and a No alone.
+        event("20261001", "k/1=.1", at=5),
+        event("20261001", "k/1=.1", at=6, analytics="No"),
         event("20261001", "k/1=.1", user="kim", at=7, analytics=None),
+        event("20261001", "q.1", user="quin", at=7, analytics=None),
+        event("20261001", "z.1", user="zoe", at=6),
+        event("20261001", "z.1", at=7, analytics="No"),
         event("20261001", MARKUP, user=f"{MARKUP}user", at=8),
         event("20261001", "same", at=1),
         event("20261001", "same", stream_id="2", at=2),

@@ -47,6 +47,12 @@ def codes(result: stitching.Joined) -> list[str]:
     return [reason.code for reason in result.reasons]
 
 
+def gone(warehouse: Warehouse) -> list[str]:
+    """Return the numbers of identifiers that were in a profile: nothing else is left of them."""
+    query = "select cast(identifier_id as string) as n from identity where not present order by 1"
+    return warehouse.query(query, {})["n"].to_list()
+
+
 def permits(warehouse: Warehouse) -> dict[str, str]:
     """Return what the profile of each identifier permits, by the identifier's id."""
     rows = warehouse.query(

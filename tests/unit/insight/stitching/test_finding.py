@@ -18,10 +18,12 @@ from tests.unit.insight.stitching.support import MARKUP, one, permits
         ("STAR@example.com", ("email", "star@example.com", State.IN_PROFILE)),
         ("0049 (30) 1234567", ("phone", "+49301234567", State.IN_PROFILE)),
         ("shared.1", ("client_id", "shared.1", State.IN_PROFILE)),
-        ("sam", ("user_id", "sam", State.GONE)),
+        ("sam", ("user_id", "sam", State.UNKNOWN)),
         ("Denied@Example.com", ("email", "denied@example.com", State.KEPT_OUT)),
         ("kim", ("user_id", "kim", State.KEPT_OUT)),
-        ("k/1=.1", ("client_id", "k/1=.1", State.KEPT_OUT)),
+        ("k/1=.1", ("client_id", "k/1=.1", State.IN_PROFILE)),
+        ("quin", ("user_id", "quin", State.KEPT_OUT)),
+        ("zoe", ("user_id", "zoe", State.IN_PROFILE)),
         ("none@none.com", ("email", "none@none.com", State.KEPT_OUT)),
         (MARKUP, ("client_id", MARKUP, State.IN_PROFILE)),
         ("Guest", ("user_id", "Guest", State.BLOCKED)),
@@ -37,8 +39,8 @@ def test_an_identifier_is_found_as_people_type_it(small, rules, typed, expected)
     found = one(small, rules, typed)
     assert (found.type, found.value, found.state) == expected
     state = found.state
-    assert (found.profile_id is not None) == (state in {State.IN_PROFILE, State.GONE})
-    known = state not in {State.UNKNOWN, State.BLOCKED, State.GONE}
+    assert (found.profile_id is not None) == (state is State.IN_PROFILE)
+    known = state not in {State.UNKNOWN, State.BLOCKED}
     assert (found.first_seen is not None) == (found.last_seen is not None) == known
 
 
@@ -47,13 +49,19 @@ def test_every_client_that_only_links_kept_out_know_is_found_by_its_bare_id(ware
         select l.{0}_value as v from link as l left join client as c on c.client_key = l.{0}_value
         where l.{0}_type = 'client_id' and c.client_key is null
     """
-    for side in ("a", "b"):
-        keys = warehouse.query(query.format(side), {})["v"].to_list()
-        assert keys
-        for key in keys[:3]:
-            found = one(warehouse, platform.policy, key.split("/")[2])
-            assert (found.type, found.state) == ("client_id", State.KEPT_OUT)
-            assert found == one(warehouse, platform.policy, key)
+    keys = [key for side in ("a", "b") for key in warehouse.query(query.format(side), {})["v"]]
+    assert keys
+    for key in keys[:6]:
+        found = one(warehouse, platform.policy, key.split("/")[2])
+        assert (found.type, found.state) == ("client_id", State.KEPT_OUT)
+        assert found == one(warehouse, platform.policy, key)
+
+
+def test_what_was_never_met_is_told_apart_and_alike_each_time(small, rules):
+    first, second = one(small, rules, "nobody"), one(small, rules, "somebody")
+    assert first == one(small, rules, "nobody")
+    assert first.identifier_id != second.identifier_id
+    assert int(first.identifier_id) < 0 < int(one(small, rules, "ada").identifier_id)
 
 
 def test_nothing_typed_finds_nothing(small, rules):
@@ -66,6 +74,11 @@ def test_an_identifier_tells_its_hub_and_the_reasons_of_its_links(small, rules):
     assert one(small, rules, "denied@example.com").kept_out == ("consent denied",)
     assert one(small, rules, "n.1").kept_out == ("blocked value",)
     assert one(small, rules, "ada").kept_out == ()
+
+
+def test_an_identifier_tells_that_it_denies_to_be_joined(small, rules):
+    closed = {who: one(small, rules, who).closed for who in ("z.1", "k/1=.1", "zoe", "kim", "ada")}
+    assert closed == {"z.1": True, "k/1=.1": True, "zoe": False, "kim": False, "ada": False}
 
 
 def test_a_profile_is_found_by_its_id_and_by_one_that_ended_in_it(small, rules):

@@ -10,7 +10,7 @@ from cdp.domain.errors import CdpError
 from cdp.insight import stitching
 from cdp.insight.stitching import State, joining
 from tests.e2e.support import Cdp, event
-from tests.unit.insight.stitching.support import LEAVES, codes, joined, link, one
+from tests.unit.insight.stitching.support import LEAVES, codes, gone, joined, link, one
 
 
 def test_two_devices_are_joined_by_the_login_on_both(small, rules):
@@ -103,12 +103,39 @@ def test_a_link_of_others_in_the_two_profiles_is_told_apart(small, rules):
 
 def test_what_nothing_ever_linked_says_so(small, rules):
     assert codes(joined(small, rules, "star", "ada")) == ["different_profiles", "nothing"]
-    gone = joined(small, rules, "sam", "s1.1")
-    assert codes(gone) == ["gone", "nothing"]
     ada = one(small, rules, "ada").identifier_id
-    unknown = stitching.between(small, ada, "12345")
-    assert codes(unknown) == ["unknown", "nothing"]
-    assert unknown.second.state is State.UNKNOWN
+    for number in gone(small):
+        assert codes(stitching.between(small, number, ada)) == ["gone", "nothing"]
+
+
+@pytest.mark.parametrize("stranger", ["nobody", "Nobody@Example.com", "sam"])
+def test_a_stranger_that_was_looked_up_is_joined_with_nobody(small, rules, stranger):
+    found = joined(small, rules, "ada", stranger)
+    assert codes(found) == ["unknown", "nothing"]
+    assert found.second.state is State.UNKNOWN
+    assert codes(joined(small, rules, stranger, stranger)) == ["same"]
+
+
+def test_a_number_that_is_nobodys_is_a_strangers(small, rules):
+    found = stitching.between(small, one(small, rules, "ada").identifier_id, "1")
+    assert codes(found) == ["unknown", "nothing"]
+
+
+def test_a_device_that_denies_to_be_joined_is_not(small, rules):
+    found = joined(small, rules, "zoe", "z.1")
+    assert not found.joined
+    assert codes(found) == ["closed", "different_profiles", "link_kept_out"]
+    assert found.reasons[0].params == {"which": "second"}
+    assert found.reasons[2].params["reason"] == "closed"
+    (direct,) = found.direct
+    assert (direct.a.value, direct.b.value, direct.consent) == ("zoe", "z.1", "granted")
+    assert "consent to be joined is denied" in stitching.explain(found)[0]
+
+
+def test_silence_joins_nobody_on_a_device_that_had_said_no(small, rules):
+    found = joined(small, rules, "kim", "k/1=.1")
+    assert codes(found) == ["kept_out_only", "closed", "link_kept_out"]
+    assert found.reasons[2].params["reason"] == "consent unknown"
 
 
 def test_of_many_shared_identifiers_some_are_told_with_both_sides(tmp_path):
@@ -131,7 +158,7 @@ def test_of_many_shared_identifiers_some_are_told_with_both_sides(tmp_path):
     assert {(x.first.a.value, x.second.a.value) for x in found.shared} == {("x.1", "y.1")}
 
 
-@pytest.mark.parametrize("wrong", ["", "ada", "-1", "1e3", "9" * 19, "9" * 20])
+@pytest.mark.parametrize("wrong", ["", "ada", "-", "-1", "1e3", "9" * 19, "-" + "9" * 19, "9" * 20])
 def test_what_is_no_id_is_refused(small, wrong):
     with pytest.raises(CdpError, match="look the identifier up"):
         stitching.between(small, "1", wrong)
@@ -139,8 +166,8 @@ def test_what_is_no_id_is_refused(small, wrong):
 
 def test_every_explanation_is_made_of_sentences_without_values(small, rules):
     values = ["ada", "a.1", "b.1", "shared.1", "n.1", "n.2", "d.1", "denied@example.com", "sam",
-              "star", "m1.1", "m2.1", "kim", "k/1=.1", "none@none.com", "mia"]  # fmt: skip
-    ids = [one(small, rules, value).identifier_id for value in values]
+              "star", "m1.1", "m2.1", "kim", "k/1=.1", "none@none.com", "mia", "z.1"]  # fmt: skip
+    ids = [*(one(small, rules, value).identifier_id for value in values), *gone(small)]
     told = set()
     for a, b in combinations_with_replacement(ids, 2):
         found = stitching.between(small, a, b)
@@ -152,4 +179,4 @@ def test_every_explanation_is_made_of_sentences_without_values(small, rules):
             assert sentence[0].isupper()
             assert sentence.endswith(".")
             assert not {word.strip(".,:") for word in sentence.split()} & set(values)
-    assert told == joining._SENTENCES.keys() - {"too_many_edges", "unknown"}
+    assert told == joining._SENTENCES.keys() - {"too_many_edges"}

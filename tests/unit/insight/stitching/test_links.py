@@ -21,13 +21,19 @@ def test_links_kept_out_have_reasons_in_words(small):
         ("consent denied", "shop", "denied"),
         ("consent unknown", "ga4", "unknown"),
         ("hub", "ga4", "granted"),
+        ("closed", "ga4", "granted"),
     }
-    assert len(found.links) == 7
-    assert len({kept.why for kept in found.links}) == 4
+    assert len(found.links) == 9
+    assert len({kept.why for kept in found.links}) == 5
     assert all(kept.why.endswith(".") and "Kept out:" not in kept.why for kept in found.links)
-    (unknown,) = [kept for kept in found.links if kept.reason == "consent unknown"]
-    ends = {(end.type, end.value, end.stream) for end in (unknown.a, unknown.b)}
-    assert ends == {("client_id", "k/1=.1", "1"), ("user_id", "kim", None)}
+    unknown = [kept for kept in found.links if kept.reason == "consent unknown"]
+    ends = {(end.type, end.value, end.stream) for kept in unknown for end in (kept.a, kept.b)}
+    assert ends == {
+        ("client_id", "k/1=.1", "1"),
+        ("user_id", "kim", None),
+        ("client_id", "q.1", "1"),
+        ("user_id", "quin", None),
+    }
 
 
 def test_links_kept_out_for_one_reason(small):
@@ -37,7 +43,7 @@ def test_links_kept_out_for_one_reason(small):
     assert stitching.kept_out(small, "no such reason").links == ()
 
 
-@pytest.mark.parametrize("reason", [None, "consent denied", "hub"])
+@pytest.mark.parametrize("reason", [None, "consent denied", "hub", "closed"])
 def test_pages_hold_every_link_kept_out_once(warehouse, platform, reason):
     report = stitching.report(warehouse, platform.policy)["kept_out"]
     counts = {row["reason"]: row["links"] for row in report["by_reason"]}
@@ -75,7 +81,7 @@ def test_a_made_up_place_is_refused(small, after):
 # --- the consent behind an end --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [None, "consent denied", "hub"])
+@pytest.mark.parametrize("reason", [None, "consent denied", "hub", "closed"])
 def test_each_end_tells_what_its_profile_permits_and_the_links_own_consent(warehouse, reason):
     known = permits(warehouse)
     found, after = [], None
@@ -92,5 +98,9 @@ def test_each_end_tells_what_its_profile_permits_and_the_links_own_consent(wareh
 
 
 def test_an_end_in_no_profile_has_the_links_consent_alone(small):
-    (unknown,) = stitching.kept_out(small, "consent unknown").links
-    assert {unknown.a.ground, unknown.b.ground} == {Ground(None, ("ga4", "unknown"))}
+    unknown = stitching.kept_out(small, "consent unknown").links
+    grounds = {end.value: end.ground for kept in unknown for end in (kept.a, kept.b)}
+    nobody = Ground(None, ("ga4", "unknown"))
+    # One device is alone in a profile, for it had said Yes before its No.
+    alone = Ground(frozenset({"ads"}), ("ga4", "unknown"))
+    assert grounds == {"kim": nobody, "k/1=.1": alone, "quin": nobody, "q.1": nobody}

@@ -10,15 +10,15 @@ from cdp.insight import stitching
 from cdp.insight.ask import ask
 from cdp.insight.stitching import totals
 from tests.e2e.support import Cdp, event
-from tests.unit.insight.stitching.support import LEAVES, fill, one
+from tests.unit.insight.stitching.support import LEAVES, fill, gone, one
 
 
 def test_the_report_counts_by_type_source_reason_and_size(small, rules):
     found = stitching.report(small, rules)
     assert found["identifiers"]["by_type"] == {
-        # Without kim's device and denied's address: no link of theirs is permitted.
-        "client_id": LEAVES + 17,
-        "user_id": 7,
+        # Without kim, quin, quin's device and denied's address: no link of theirs is permitted.
+        "client_id": LEAVES + 19,
+        "user_id": 8,
         "email": 1,
         "phone": 1,
     }
@@ -27,23 +27,24 @@ def test_the_report_counts_by_type_source_reason_and_size(small, rules):
         "by_source": [
             {"source": "ga4", "edges": LEAVES + 8, "seen": LEAVES + 8},
             {"source": "crm", "edges": 2, "seen": 2},
-            {"source": "shop", "edges": 1, "seen": 1},
         ],
     }
     reasons = {row["reason"]: (row["links"], row["seen"]) for row in found["kept_out"]["by_reason"]}
     assert reasons == {
         "blocked value": (2, 2),
-        "consent denied": (2, 2),
-        "consent unknown": (1, 1),
+        "consent denied": (2, 3),
+        "consent unknown": (2, 2),
         "hub": (2, 2),
+        "closed": (1, 1),
     }
-    assert (found["kept_out"]["links"], found["kept_out"]["seen"]) == (7, 7)
+    assert (found["kept_out"]["links"], found["kept_out"]["seen"]) == (9, 10)
     sizes = {
         row["size"]: row["clusters"] for row in found["clusters"]["by_size"] if row["clusters"]
     }
-    # ada with a phone, mia, ray; bob, markup, same; shared, d, n and n, s and s, r, same and same
-    assert sizes == {"1": 9, "2": 3, "3": 3, "101+": 1}
-    assert found["clusters"]["total"] == 16
+    # ada with a phone, mia, ray; bob, markup, same; shared, d, n and n, s and s, r, same and same,
+    # kim's device, zoe and zoe's device
+    assert sizes == {"1": 12, "2": 3, "3": 3, "101+": 1}
+    assert found["clusters"]["total"] == 19
     assert found["clusters"]["max_size"] == LEAVES + 2
     assert len(found["clusters"]["by_size"]) == 10
 
@@ -61,8 +62,8 @@ def test_the_report_tells_the_largest_clusters(small, rules):
         "first_seen": "2026-10-01T10:00:00.000000Z",
         "last_seen": "2026-10-01T12:04:59.000000Z",
     }
-    assert [row["size"] for row in largest] == [LEAVES + 2, 3, 3, 3, 2, 2, 2, *[1] * 9]
-    assert [row["edges"] for row in largest] == [LEAVES + 1, 2, 2, 2, 1, 1, 1, *[0] * 9]
+    assert [row["size"] for row in largest] == [LEAVES + 2, 3, 3, 3, 2, 2, 2, *[1] * 12]
+    assert [row["edges"] for row in largest] == [LEAVES + 1, 2, 2, 2, 1, 1, 1, *[0] * 12]
 
 
 def test_the_report_names_a_hub_by_its_id_alone(small, rules):
@@ -185,12 +186,13 @@ def test_a_report_of_nothing_is_one_of_zeros(tmp_path):
 
 def test_changes_are_of_the_newest_run_that_had_some(small, rules):
     found = stitching.changes(small)
-    mia, ray, sam = (one(small, rules, who).profile_id for who in ("mia", "ray", "sam"))
+    mia, ray = (one(small, rules, who).profile_id for who in ("mia", "ray"))
     parted = {one(small, rules, f"s{n}.1").profile_id for n in (1, 2)}
     assert [row["kind"] for row in found] == ["merge", "merge", "split"]
     assert {row["to_id"] for row in found[:2]} == {mia, ray}
     assert {found[2]["from_id"], found[2]["to_id"]} == parted
-    assert sam in parted
+    was_in = {stitching.between(small, number, number).first.profile_id for number in gone(small)}
+    assert len(was_in & parted) == 1, "sam's, whose devices were parted"
     assert found[0]["happened_at"].tzinfo is UTC
     assert {row["seq"] for row in found} == {2}
     told = stitching.report(small, rules)["changes"]

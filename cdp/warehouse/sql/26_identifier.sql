@@ -1,16 +1,13 @@
 -- Identifiers that may be in a profile: permitted clients, and both ends of admitted links.
--- grain:   one row per identifier (type, value)
--- inputs:  client, link
--- output:  identifier_id INT64: 60 bits of a SHA-256 over type and value, the same in every run
+-- grain:   one row per identifier
+-- inputs:  client, link, known
 create or replace table identifier
 cluster by identifier_id
 as
 with ends as (
-  select
-    cast(concat('0x', substr(to_hex(sha256(concat('client_id|', client_key))), 1, 15)) as int64)
-      as identifier_id,
-    'client_id' as type, client_key as value, first_seen, last_seen
-  from client
+  select k.identifier_id, k.type, k.value, c.first_seen, c.last_seen
+  from client as c
+  join known as k on k.type = 'client_id' and k.value = c.client_key
   union all
   select a_id, a_type, a_value, first_seen, last_seen from link where kept_out is null
   union all

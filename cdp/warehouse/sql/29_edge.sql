@@ -1,11 +1,13 @@
 -- Links admitted to the graph.
 -- grain:   one row per pair of identifiers
--- inputs:  link, hub
+-- inputs:  link, hub, closed
 create or replace table edge
 cluster by a_id
 as
 with kept_out as (
-  select distinct identifier_id from hub
+  select identifier_id from hub
+  union distinct
+  select identifier_id from closed
 )
 select
   l.a_id, l.b_id, l.a_type, l.b_type,
