@@ -51,7 +51,7 @@ class Ground:
     """What the warehouse knows of the consent behind an identifier.
 
     Attributes:
-        granted: the purposes that its profile permits; None where it is in no profile.
+        granted: the purposes that its consent permits; None where it is in no profile.
         link: source and state of consent of the link that tells of it; None where none does.
     """
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cdp.domain.access import permits
+from cdp.insight import stitching
 from tests.e2e.support import Cdp, event
 from tests.e2e.test_refresh import decision, link, profile_of
 
@@ -83,6 +85,15 @@ def test_an_address_is_delivered_by_its_own_word_alone(cdp: Cdp, write: Write) -
         "again": "granted",
     }
     assert marketing["again"]["since"].startswith("2026-10-03T08:00:00")
+    # Nor does the console show the one that was refused, wherever it stands.
+    platform = cdp.platform
+    with closing(platform.published()) as warehouse:
+        shown = {
+            address: permits(platform.policy, "email", found.ground)
+            for address in pairs["refused"]
+            for found in stitching.lookup(warehouse, platform.policy, address)
+        }
+    assert shown == {"first@refused.org": True, "second@refused.org": False}
 
 
 def test_a_no_of_one_identifier_is_overruled_by_nobody_else(cdp: Cdp, write: Write) -> None:

@@ -54,10 +54,9 @@ def gone(warehouse: Warehouse) -> list[str]:
 
 
 def permits(warehouse: Warehouse) -> dict[str, str]:
-    """Return what the profile of each identifier permits, by the identifier's id."""
+    """Return what the consent of each identifier in a profile permits, by its id."""
     rows = warehouse.query(
-        "select cast(n.identifier_id as string), p.granted from identity as n "
-        "join permit as p on p.profile_id = n.profile_id where n.present",
+        "select cast(identifier_id as string), granted from identifier_permit",
         {},
     ).rows()
     return dict(rows)

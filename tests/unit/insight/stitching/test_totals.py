@@ -157,7 +157,7 @@ def test_a_hub_has_its_value_on_whichever_side_of_its_links_it_is(bare):
         {"a_id": 2, "a_value": "a@example.com", "b_id": 4, "b_value": "u4"},
     ])  # fmt: skip
     fill(bare, "identity", [{"identifier_id": 3, "profile_id": "p_b", "present": True}])
-    fill(bare, "permit", [{"profile_id": "p_b", "granted": "|analytics||marketing|"}])
+    fill(bare, "identifier_permit", [{"identifier_id": 3, "granted": "|analytics||marketing|"}])
     found = [(hub["identifier_id"], hub["value"], hub["joined"]) for hub in stitching.hubs(bare)]
     assert found == [("3", "b@example.com", 3), ("2", "a@example.com", 2)]
     assert len(stitching.hubs(bare, 1)) == 1
