@@ -24,15 +24,8 @@ _DAY: Final = 86_400 * does.SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """Moments when a device showed who uses it: a row with user_id, a form, a login."""
-
-    device: Array
-    actor: Array
-    user: Array  # the row's user code
-    at: Array
-    kind: Array
-    granted: Array
+class _Rows:
+    """Columns of one length."""
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -42,7 +35,19 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class Observed(_Rows):
+    """Moments when a device showed who uses it: a row with user_id, a form, a login."""
+
+    device: Array
+    actor: Array
+    user: Array  # the row's user code
+    at: Array
+    kind: Array
+    granted: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken(_Rows):
     """What rows said of analytics: of a device with its client id, or of the user without one."""
 
     device: Array
@@ -51,16 +56,9 @@ class Spoken:
     first: Array
     last: Array
 
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        return cls(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
-        )
-
 
 def speak(events: Events, *, final: bool) -> Spoken:
-    """Keep when each device, and each user on rows without a client, said what for the first and
-    the last time."""
+    """Keep when devices, and users on rows without a client, said what first and last."""
     alone = without_client(events, intraday=not final)
     speaks = np.isin(events.consent, (YES, NO)) & (~alone | (events.user >= 0))
     who = pl.DataFrame(

@@ -70,6 +70,18 @@ def _pair(value: str) -> str:
 Pair = Annotated[str, AfterValidator(_pair)]
 
 
+def _months(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,2} months?", value):
+        raise ValueError(f'{value!r} is no time that the policy knows; write "13 months"')
+    return value
+
+
+def _parameter(value: str) -> str:
+    if not 1 <= len(value) <= 40:
+        raise ValueError('names no event parameter; write its key, such as "gpc"')
+    return value
+
+
 class Identifiers(_Table):
     priority: tuple[IdentifierType, ...]
     blocked: tuple[str, ...]
@@ -105,7 +117,7 @@ class Purpose(_Table):
     scope: Scope = "person"
     unknown: Answer
     unknown_in: Mapping[str, Answer] = {}
-    expires: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2} months?$")] | None = None
+    expires: Annotated[str, AfterValidator(_months)] | None = None
 
     @property
     def months(self) -> int | None:
@@ -129,7 +141,7 @@ class Decisions(_Table):
 
 
 class Gpc(_Table):
-    parameter: Annotated[str, Field(min_length=1, max_length=40)]
+    parameter: Annotated[str, AfterValidator(_parameter)]
     purposes: tuple[PurposeName, ...]
 
 

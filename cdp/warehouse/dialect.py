@@ -97,10 +97,8 @@ def _translate(tree: exp.Expr, types: Mapping[str, str]) -> Translated:
     unknown = names - types.keys()
     if unknown:
         raise DialectError(f"no value for parameter @{', @'.join(sorted(unknown))}")
-    for rewrite in _REWRITES:
-        tree = tree.transform(rewrite)
-    tree = tree.transform(lambda node: _typed_parameter(node, types))
-    tree = tree.transform(_without_storage)
+    for rewrite in (*_REWRITES, lambda node: _typed_parameter(node, types), _without_storage):
+        tree = tree.transform(rewrite, copy=False)  # it was parsed for this
     sql = tree.sql(dialect="duckdb", comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
     return Translated(_without_zones(sql), names, kind)
 

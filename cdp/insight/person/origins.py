@@ -74,7 +74,7 @@ ORIGINS: Final[Mapping[str, Origin]] = {
     "contact.email_valid": Origin(
         "62_payload",
         ("profile_identifier",),
-        "whether the e-mail address seen last is no longer than one may be",
+        "whether the e-mail address seen last has the shape of one",
         _NO_ADDRESS,
     ),
     "contact.phone": Origin(

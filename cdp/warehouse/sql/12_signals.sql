@@ -25,10 +25,7 @@ with told as (
     regexp_replace(normalize(regexp_replace(e.user_id, @invisible, ''), nfc), @around, '') as user_id,
     nullif(lower(trim(e.privacy_info.analytics_storage)), '') as analytics_storage,
     nullif(lower(trim(e.privacy_info.ads_storage)), '') as ads_storage,
-    coalesce(
-      (select p.value.string_value from unnest(e.event_params) as p where p.key = @gpc_parameter limit 1),
-      cast((select p.value.int_value from unnest(e.event_params) as p where p.key = @gpc_parameter limit 1) as string)
-    ) as gpc
+    (select p.value from unnest(e.event_params) as p where p.key = @gpc_parameter limit 1) as gpc
   from export_event as e
   where e.table_suffix in unnest(@suffixes)
     and (e.user_pseudo_id is not null or e.user_id is not null)
@@ -39,7 +36,9 @@ speaking as (
     if(client_id is null, 'user_id', 'client_id') as type,
     coalesce(concat(@property, '/', stream_id, '/', client_id), user_id) as value,
     client_id, analytics_storage, ads_storage,
-    if(lower(trim(gpc)) in ('1', 'true', 'yes'), 'no', null) as gpc
+    if(
+      gpc.int_value = 1 or lower(trim(gpc.string_value)) in ('1', 'true', 'yes'), 'no', null
+    ) as gpc
   from told
   where client_id is not null
     or @denied_row = 'user_id' and user_id <> ''

@@ -1,11 +1,12 @@
 -- Identifiers that deny to be joined: none of their pairs enters the graph, but their No still binds
 -- whom they would have been joined with.
--- grain:   closed: one row per identifier; bound: one per pair of a closed identifier and another
+-- grain:   beside: one row per identifier and another that it would be joined with; closed: one row per
+--          identifier; bound: one per pair of a closed identifier and another
 -- inputs:  link, hub, identifier, word
 -- params:  @linking STRING: the purpose under which identifiers are joined
 -- rule:    a newer explicit Yes that stands on a user id sets the No of what was seen with it aside,
 --          and never that of another user id
-create or replace table closed
+create or replace table beside
 cluster by identifier_id
 as
 with shared as (
@@ -17,13 +18,15 @@ pairs as (
   left join shared as a on a.identifier_id = l.a_id
   left join shared as b on b.identifier_id = l.b_id
   where l.kept_out is null and a.identifier_id is null and b.identifier_id is null
-),
-beside as (
-  select a_id as identifier_id, b_id as other_id from pairs
-  union all
-  select b_id, a_id from pairs
-),
-told as (
+)
+select a_id as identifier_id, b_id as other_id from pairs
+union all
+select b_id, a_id from pairs;
+
+create or replace table closed
+cluster by identifier_id
+as
+with told as (
   select i.identifier_id, i.type, w.state, w.denied_at, w.yes_at
   from identifier as i
   join word as w on w.subject = concat(i.type, '|', i.value) and w.purpose = @linking
@@ -44,20 +47,6 @@ where t.state = 'denied'
 create or replace table bound
 cluster by identifier_id
 as
-with shared as (
-  select distinct identifier_id from hub
-),
-pairs as (
-  select distinct l.a_id, l.b_id
-  from link as l
-  left join shared as a on a.identifier_id = l.a_id
-  left join shared as b on b.identifier_id = l.b_id
-  where l.kept_out is null and a.identifier_id is null and b.identifier_id is null
-)
-select c.identifier_id, p.b_id as other_id
+select c.identifier_id, b.other_id
 from closed as c
-join pairs as p on p.a_id = c.identifier_id
-union all
-select c.identifier_id, p.a_id
-from closed as c
-join pairs as p on p.b_id = c.identifier_id
+join beside as b on b.identifier_id = c.identifier_id

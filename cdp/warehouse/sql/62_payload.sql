@@ -22,8 +22,10 @@ with permitted as (
       if(strpos(p.granted, @may_contact_email) > 0, i.last_email, null) as email,
       if(
         strpos(p.granted, @may_contact_email_valid) > 0,
-        -- What joins is spelled by the one normaliser. Source: RFC 5321 4.5.3.1 for the length.
-        length(i.last_email) <= 254,
+        -- Source: RFC 5321 4.5.3.1 for the lengths; the shape is what providers accept.
+        regexp_contains(
+          i.last_email, r"^[\pL\pN!#$%&'*+/=?^_`{|}~-]+(\.[\pL\pN!#$%&'*+/=?^_`{|}~-]+)*@([\pL\pN]([\pL\pN-]{0,61}[\pL\pN])?\.)+\pL{2,63}$"
+        ) and length(i.last_email) <= 254,
         null
       ) as email_valid,
       if(strpos(p.granted, @may_contact_phone) > 0, i.last_phone, null) as phone

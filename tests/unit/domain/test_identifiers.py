@@ -4,10 +4,20 @@ import unicodedata
 
 import phonenumbers
 import pytest
+from email_validator import validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdp.domain.identifiers import Spelled, spell, spellings, tidy
+from cdp.domain.identifiers import (
+    _AROUND,
+    _INVISIBLE,
+    _PLAIN_MAIL,
+    _TIDY,
+    Spelled,
+    spell,
+    spellings,
+    tidy,
+)
 from cdp.domain.payload import IDENTIFIER_TYPES
 
 TYPES = st.sampled_from(IDENTIFIER_TYPES)
@@ -130,6 +140,18 @@ def test_a_spelling_is_final(type_: str, told: str, region: str | None) -> None:
 def test_what_nobody_sees_makes_no_difference(type_: str, told: str, region: str | None) -> None:
     decorated = f"\ufeff'\u200b{unicodedata.normalize('NFD', told)}\u2060\u00a0\u201d"
     assert spell(type_, decorated, region) == spell(type_, told, region)
+
+
+@given(address=st.from_regex(_PLAIN_MAIL, fullmatch=True))
+def test_a_plain_address_is_what_the_library_makes_of_it(address: str) -> None:
+    found = validate_email(address, check_deliverability=False, globally_deliverable=False)
+    assert spell("email", address) == Spelled(found.normalized)
+
+
+@given(text=st.text(st.characters(max_codepoint=127)) | st.from_regex(_TIDY, fullmatch=True))
+def test_what_is_taken_for_tidy_is(text: str) -> None:
+    if _TIDY.fullmatch(text):
+        assert _AROUND.sub("", _INVISIBLE.sub("", unicodedata.normalize("NFC", text))) == text
 
 
 @given(text=st.text())

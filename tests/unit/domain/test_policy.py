@@ -122,6 +122,43 @@ def test_a_missing_key_of_one_s_own_purpose_is_told_with_an_example():
     assert "purposes.sms" in message
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ('expires = "13"', "purposes.ads.expires: '13' is no time that the policy knows; write"),
+        ('expires = "0 months"', "purposes.ads.expires: '0 months' is no time that"),
+        ('scope = "address"', "purposes.ads.scope: takes 'person' or 'value'"),
+        ('unknown_in = { Germany = "yes" }', "purposes.ads.unknown_in.Germany: takes 'granted' or"),
+    ],
+)
+def test_what_a_purpose_does_not_take_is_told_in_words(wrong, told):
+    (message,) = refused(("[purposes.ads]", f"[purposes.ads]\n{wrong}"))
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ('parameter = "gpc"', 'parameter = ""', "gpc.parameter: names no event parameter; write"),
+        ('purposes = ["ads"]', 'purposes = ["all"]', "gpc.purposes: 'all' is no purpose; declared"),
+        ('# "*" = "FR"', '"*" = "France"', "regions: * is from 'France'; name a country as ISO"),
+        ('denied_row = "user_id"', 'denied_row = "x"', "decisions.denied_row: takes 'user_id' or"),
+    ],
+)
+def test_other_wrong_values_of_consent_name_what_is_taken(right, wrong, told):
+    (message,) = refused((right, wrong))
+    assert told in message
+
+
+def test_sources_and_regions_are_compared_without_case():
+    policy = parsed(
+        ('"support", "admin"', '"Support ", "SUPPORT", "admin"'),
+        ('# crm = "DE"', 'CRM = "DE"'),
+    )
+    assert policy.decisions.explicit == ("preference_centre", "support", "admin", "gpc")
+    assert policy.speller().spell("phone", "030 1234567", "Crm ").value == "+49301234567"
+
+
 def test_a_misspelt_table_is_both_missing_and_unknown():
     missing, unknown = refused(("[linking]", "[linkage]"))
     assert missing.startswith("p.toml, line 1: linking: missing; add it, e.g. [linking]")
