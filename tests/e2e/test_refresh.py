@@ -189,6 +189,19 @@ def test_duplicates_count_once_also_with_parameters_in_another_order(
     assert cdp.json("stats")["events"] == 1
 
 
+def test_rows_that_differ_in_nothing_but_parameters_are_two_events(cdp: Cdp, write: Write) -> None:
+    row = event("20261001", "a.1", user="ada")
+    other = {
+        **row,
+        "event_params": [*row["event_params"], {"key": "x", "value": {"int_value": "1"}}],
+    }
+    # An id that stands for nobody is as none.
+    nobody = {**other, "user_pseudo_id": "undefined", "user_id": None}
+    silent = {**row, "user_pseudo_id": None, "user_id": None}
+    cdp.run("load", "ga4", write("events_20261001.ndjson", [row, other, row, nobody, silent]))
+    assert cdp.refresh()["totals"]["events"] == 4
+
+
 def test_a_transaction_told_twice_is_one_purchase(cdp: Cdp, write: Write) -> None:
     def bought(day: str, transaction: str, at: int) -> dict[str, Any]:
         shop = {"transaction_id": transaction, "purchase_revenue": 10.5}

@@ -16,7 +16,16 @@ insert into events (
   engagement_ms, analytics, ads, transient, source, medium, campaign, gclid, first_source, first_medium,
   country, device, page_location, page_title, transaction_id, revenue
 )
-with typed as (
+-- To compare parameters costs most of all that is done here: it is done where all else agrees.
+with alike as (
+  select
+    e.table_suffix, coalesce(e.event_timestamp, -1) as told_at, coalesce(e.event_name, '') as name
+  from export_event as e
+  where e.table_suffix in unnest(@suffixes)
+  group by 1, 2, 3
+  having count(*) > 1
+),
+typed as (
   select
     parse_date('%Y%m%d', substr(e.table_suffix, -8)) as event_date,
     e.event_timestamp,
@@ -70,10 +79,16 @@ with typed as (
       cast((select p.value.int_value from unnest(e.event_params) as p where p.key = 'transaction_id' limit 1) as string)
     ) as transaction_id,
     e.ecommerce.purchase_revenue as revenue,
-    to_hex(md5(
-      (select string_agg(to_json_string(p), ',' order by to_json_string(p)) from unnest(e.event_params) as p)
-    )) as parameters
+    if(
+      a.table_suffix is null, null,
+      to_hex(md5(
+        (select string_agg(to_json_string(p), ',' order by to_json_string(p)) from unnest(e.event_params) as p)
+      ))
+    ) as parameters
   from export_event as e
+  left join alike as a
+    on a.table_suffix = e.table_suffix and a.told_at = coalesce(e.event_timestamp, -1)
+      and a.name = coalesce(e.event_name, '')
   where e.table_suffix in unnest(@suffixes)
 ),
 once as (

@@ -22,9 +22,12 @@ with permitted as (
       if(strpos(p.granted, @may_contact_email) > 0, i.last_email, null) as email,
       if(
         strpos(p.granted, @may_contact_email_valid) > 0,
-        -- Source: RFC 5321 4.5.3.1 for the lengths; the shape is what providers accept.
-        regexp_contains(
-          i.last_email, r"^[\pL\pN!#$%&'*+/=?^_`{|}~-]+(\.[\pL\pN!#$%&'*+/=?^_`{|}~-]+)*@([\pL\pN]([\pL\pN-]{0,61}[\pL\pN])?\.)+\pL{2,63}$"
+        -- Source: RFC 5321 4.5.3.1 for the lengths; the shape is what providers accept. That of an
+        -- international one the normaliser has checked.
+        (
+          regexp_contains(
+            i.last_email, r"^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
+          ) or regexp_contains(i.last_email, r'[^ -~]')
         ) and length(i.last_email) <= 254,
         null
       ) as email_valid,
