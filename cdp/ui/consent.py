@@ -39,7 +39,7 @@ def numbers(report: Report) -> None:
             "Profiles and purposes where one identifier grants what another denies. For the person "
             "any No denies, unless a newer explicit Yes on their user id stands; where the purpose "
             "has the scope value, each address or number is resolved by itself.",
-            note="no is cheap, yes is earned",
+            note="resolved by the policy",
         )
         kpi(
             "Reachable without consent",

@@ -107,7 +107,7 @@ def test_a_link_whose_end_denies_to_be_joined_says_so(
     refreshed: Platform, signed_in: SignedIn
 ) -> None:
     at = audit(signed_in(Role.ADMIN), "Kept out")
-    at.get_by_key("reason").set_value("closed").run()
+    at.get_by_key("reason").set_value("denies to be joined").run()
     assert not at.exception
     rows = table(at, "Why", "Seen with")
     assert rows

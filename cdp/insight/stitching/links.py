@@ -13,7 +13,7 @@ from cdp.insight.stitching.parts import End, Hub, KeptOut, ground_of, hub_of, sh
 from cdp.warehouse.port import Warehouse
 
 HUB: Final = "hub"
-CLOSED: Final = "closed"
+CLOSED: Final = "denies to be joined"
 """Reasons of links that are kept out for one of their ends; the others are the warehouse's."""
 
 

@@ -21,12 +21,11 @@ with member as (
   where p.present
 )
 select
-  m.profile_id, m.identifier_id, logical_and(m.bound) as bound, i.type, i.value,
+  m.profile_id, m.identifier_id, m.bound, i.type, i.value,
   w.purpose, w.state, w.since, w.source, w.explicit, w.said_at, w.denied_at, w.yes_at, w.asked_at
 from member as m
 join identifier as i on i.identifier_id = m.identifier_id
-join word as w on w.subject = concat(i.type, '|', i.value)
-group by 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14;
+join word as w on w.subject = concat(i.type, '|', i.value);
 
 create or replace table person_consent
 cluster by profile_id

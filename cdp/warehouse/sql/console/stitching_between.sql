@@ -43,7 +43,7 @@ kept as (
     n.source, n.consent, case
       when n.kept_out is not null then n.kept_out
       when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
-      else 'closed' end as reason, n.seen, n.first_seen, n.last_seen,
+      else 'denies to be joined' end as reason, n.seen, n.first_seen, n.last_seen,
     ha.joins as a_joins, ha.joined as a_joined, ha.most as a_most,
     hb.joins as b_joins, hb.joined as b_joined, hb.most as b_most,
     m.side as other_side

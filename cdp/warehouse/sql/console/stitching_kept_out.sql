@@ -3,7 +3,7 @@
 -- inputs:  link, hub, closed, identity, identifier_permit
 -- params:  @reason STRING: one of them, or '' for all; @most INT64; where the page begins:
 --          @before TIMESTAMP, @after STRING, last_seen and place of the row before it
--- output:  reason: link's, 'hub' where an end is one, or 'closed' where one denies to be joined;
+-- output:  reason: link's, 'hub' where an end is one, or 'denies to be joined' where one denies to be joined;
 --          a_joins, a_joined, a_most: what the hub at that end joins too many of, null where the end is none; place STRING: order among rows
 --          that were last seen at one instant;
 --          a_granted, b_granted STRING '|analytics||ads|': the purposes that the consent of that
@@ -20,7 +20,7 @@ kept as (
     case
       when l.kept_out is not null then l.kept_out
       when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
-      else 'closed' end as reason, l.seen, l.first_seen, l.last_seen,
+      else 'denies to be joined' end as reason, l.seen, l.first_seen, l.last_seen,
     ha.joins as a_joins, ha.joined as a_joined, ha.most as a_most,
     hb.joins as b_joins, hb.joined as b_joined, hb.most as b_most
   from link as l

@@ -14,7 +14,7 @@ observed as (
     case
       when l.kept_out is not null then l.kept_out
       when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
-      when ca.identifier_id is not null or cb.identifier_id is not null then 'closed' end as reason
+      when ca.identifier_id is not null or cb.identifier_id is not null then 'denies to be joined' end as reason
   from link as l
   left join shared as ha on ha.identifier_id = l.a_id
   left join shared as hb on hb.identifier_id = l.b_id

@@ -34,7 +34,7 @@ select
   n.source, n.consent, case
       when n.kept_out is not null then n.kept_out
       when ha.identifier_id is not null or hb.identifier_id is not null then 'hub'
-      else 'closed' end as reason, n.seen, n.first_seen, n.last_seen,
+      else 'denies to be joined' end as reason, n.seen, n.first_seen, n.last_seen,
   ha.joins as a_joins, ha.joined as a_joined, ha.most as a_most,
   hb.joins as b_joins, hb.joined as b_joined, hb.most as b_most,
   pa.granted as a_granted, pb.granted as b_granted,

@@ -126,7 +126,7 @@ def test_a_device_that_denies_to_be_joined_is_not(small, rules):
     assert not found.joined
     assert codes(found) == ["closed", "different_profiles", "link_kept_out"]
     assert found.reasons[0].params == {"which": "second"}
-    assert found.reasons[2].params["reason"] == "closed"
+    assert found.reasons[2].params["reason"] == "denies to be joined"
     (direct,) = found.direct
     assert (direct.a.value, direct.b.value, direct.consent) == ("zoe", "z.1", "granted")
     assert "consent to be joined is denied" in stitching.explain(found)[0]

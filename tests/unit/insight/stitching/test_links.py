@@ -21,7 +21,7 @@ def test_links_kept_out_have_reasons_in_words(small):
         ("consent denied", "shop", "denied"),
         ("consent unknown", "ga4", "unknown"),
         ("hub", "ga4", "granted"),
-        ("closed", "ga4", "granted"),
+        ("denies to be joined", "ga4", "granted"),
     }
     assert len(found.links) == 9
     assert len({kept.why for kept in found.links}) == 5
@@ -43,7 +43,7 @@ def test_links_kept_out_for_one_reason(small):
     assert stitching.kept_out(small, "no such reason").links == ()
 
 
-@pytest.mark.parametrize("reason", [None, "consent denied", "hub", "closed"])
+@pytest.mark.parametrize("reason", [None, "consent denied", "hub", "denies to be joined"])
 def test_pages_hold_every_link_kept_out_once(warehouse, platform, reason):
     report = stitching.report(warehouse, platform.policy)["kept_out"]
     counts = {row["reason"]: row["links"] for row in report["by_reason"]}
@@ -81,7 +81,7 @@ def test_a_made_up_place_is_refused(small, after):
 # --- the consent behind an end --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [None, "consent denied", "hub", "closed"])
+@pytest.mark.parametrize("reason", [None, "consent denied", "hub", "denies to be joined"])
 def test_each_end_tells_what_its_profile_permits_and_the_links_own_consent(warehouse, reason):
     known = permits(warehouse)
     found, after = [], None

@@ -35,7 +35,7 @@ def test_the_report_counts_by_type_source_reason_and_size(small, rules):
         "consent denied": (2, 3),
         "consent unknown": (2, 2),
         "hub": (2, 2),
-        "closed": (1, 1),
+        "denies to be joined": (1, 1),
     }
     assert (found["kept_out"]["links"], found["kept_out"]["seen"]) == (9, 10)
     sizes = {
