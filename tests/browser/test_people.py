@@ -70,8 +70,11 @@ def rows(page: Page):  # type: ignore[no-untyped-def]
 
 def test_all_customers_leads_back_to_the_list_that_was_left(visitors: Visitors) -> None:
     page = visitors.signed_in("max", "/customers?order=id&consent=analytics:granted")
+    first = rows(page).first.inner_text()
     page.get_by_role("button", name="Next").first.click()
     page.wait_for_url(re.compile(r"/customers\?order=id&consent=\S+&after=\S+&page=2$"))
+    expect(rows(page).first).not_to_have_text(first)
+    expect(rows(page).nth(24)).to_be_visible()
     left = page.url
     listed = rows(page).all_inner_texts()
     rows(page).nth(3).click()
@@ -90,6 +93,7 @@ def test_all_customers_leads_back_to_the_list_that_was_left(visitors: Visitors) 
     page.wait_for_url(left)
     expect(title(page, "Customer Explorer")).to_be_visible()
     expect(page).to_have_title("Customer Explorer")
+    expect(rows(page).nth(24)).to_be_visible()
     assert rows(page).all_inner_texts() == listed
     page.get_by_role("button", name="Next").first.click()
     page.wait_for_url("**&page=3")

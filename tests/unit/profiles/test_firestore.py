@@ -17,7 +17,8 @@ from cdp.profiles.port import AlreadyExists, Conflict, Create, Delete, InvalidDo
 from tests.documents import FirestoreOpener, SqliteOpener, body, row, walk
 from tests.faulty import Faulty
 
-QUICK = Backoff(tries=12, sleep=lambda _: None)
+# So many tries that chance alone never fails all of them.
+QUICK = Backoff(tries=40, sleep=lambda _: None)
 
 
 @pytest.fixture
