@@ -28,6 +28,7 @@ from cdp.domain.consent import Scope
 from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import Speller
 from cdp.domain.payload import FIELDS, IDENTIFIER_TYPES
+from cdp.domain.permission import Permission
 
 Answer = Literal["granted", "denied"]
 IdentifierType = Literal["user_id", "email", "phone", "client_id"]
@@ -219,6 +220,15 @@ class Policy(_Table):
         Every field has one: a policy that leaves one without a purpose is refused.
         """
         return self.fields.get(path) or self.fields[path.rpartition(".")[0]]
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Return the purposes that silence permits; `unknown_in` says who is measured, not this."""
+        return tuple(name for name, told in self.purposes.items() if told.unknown == "granted")
+
+    def permission(self) -> Permission:
+        """Return what each field needs, as runs tell it to those who write profiles."""
+        return Permission({path: self.purpose_of(path) for path in FIELDS}, self.silent)
 
     @property
     def digest(self) -> str:

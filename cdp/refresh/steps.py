@@ -472,7 +472,7 @@ def policy_parameters(policy: Policy) -> dict[str, Value]:
             f"{name}|{purpose.scope}|{purpose.months or ''}" for name, purpose in purposes.items()
         ],
         "value_purposes": [f"|{n}|" for n, purpose in purposes.items() if purpose.scope == "value"],
-        "unknown_granted": [n for n, purpose in purposes.items() if purpose.unknown == "granted"],
+        "unknown_granted": policy.silent,
         "kept": policy.identifiers.kept,
         **{f"may_{path.replace('.', '_')}": f"|{policy.purpose_of(path)}|" for path in FIELDS},
     }
