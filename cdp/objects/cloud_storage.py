@@ -35,7 +35,7 @@ _PIECE: Final = 4 << 20  # of a download: most shards are one
 _TRANSIENT: Final = (api.ServerError, api.TooManyRequests, api.RetryError)
 _NO_BUCKET: Final = "The specified bucket does not exist"
 _TEXTS: Final = {"sql": "text/plain; charset=utf-8", "json": "application/json"}
-_FIELDS: Final = "items(name,generation,size,md5Hash),nextPageToken"
+_FIELDS: Final = "items(name,generation,size,md5Hash,timeCreated),nextPageToken"
 
 
 class CloudStorageObjects(ObjectStore):
@@ -83,10 +83,10 @@ class CloudStorageObjects(ObjectStore):
             ]
         return sorted(found, key=lambda stored: stored.name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, generation: int | None = None) -> None:
         check_name(name)
-        with suppress(ObjectNotFound), self._errors(name):
-            self._bucket.blob(name).delete()
+        with suppress(ObjectNotFound), self._errors(name), suppress(api.PreconditionFailed):
+            self._bucket.blob(name).delete(if_generation_match=generation)
 
     def read(self, blob: Blob, start: int, end: int) -> bytes:
         """Return the bytes [start, end) of the generation that *blob* is.
@@ -229,4 +229,4 @@ def _kind(name: str) -> str:
 
 def _stored(blob: Blob) -> Stored:
     md5 = base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
-    return Stored(blob.name, int(blob.generation), int(blob.size), md5)
+    return Stored(blob.name, int(blob.generation), int(blob.size), blob.time_created, md5)

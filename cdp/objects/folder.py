@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Final
@@ -69,7 +70,7 @@ class FolderObjects(ObjectStore):
             finally:
                 Path(file.name).unlink(missing_ok=True)
         _sync(path.parent)
-        return Stored(name, generation, size, digest.hexdigest())
+        return Stored(name, generation, size, _moment(generation), digest.hexdigest())
 
     def open(self, name: str, generation: int | None = None) -> BinaryIO:
         try:
@@ -110,10 +111,10 @@ class FolderObjects(ObjectStore):
                         found.append(replace(_stored(name, path), md5=_md5(path)))
         return sorted(found, key=lambda stored: stored.name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, generation: int | None = None) -> None:
         with self._in_words():
             path = self._path(name)
-            if path.is_file():
+            if path.is_file() and generation in {None, _generation(path)}:
                 path.unlink(missing_ok=True)
                 _sync(path.parent)
 
@@ -156,7 +157,12 @@ def _stored(name: str, path: Path) -> Stored:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectNotFound(f"there is no object {name!r}") from None
-    return Stored(name, found.st_mtime_ns // 1000, found.st_size)
+    generation = found.st_mtime_ns // 1000
+    return Stored(name, generation, found.st_size, _moment(generation))
+
+
+def _moment(generation: int) -> datetime:
+    return datetime.fromtimestamp(generation / 1e6, UTC)
 
 
 def _md5(path: Path) -> str:

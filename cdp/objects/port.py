@@ -7,6 +7,7 @@ on the very object it was told of.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import BinaryIO, Final, Protocol
 
 from cdp.domain.errors import CdpError
@@ -32,11 +33,15 @@ class InvalidName(CdpError):  # noqa: N818 - reads as the sentence it is
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as it was at one moment; `md5` (hexadecimal) where the store knows it."""
+    """An object as it was at one moment; `md5` (hexadecimal) where the store knows it.
+
+    `at`: when it was stored, aware.
+    """
 
     name: str
     generation: int
     size: int
+    at: datetime
     md5: str | None = None
 
 
@@ -65,8 +70,8 @@ class ObjectStore(Protocol):
     def list(self, prefix: str = "") -> Sequence[Stored]:
         """Return the objects whose names begin with *prefix*, sorted by name."""
 
-    def delete(self, name: str) -> None:
-        """Remove the object, if there is one."""
+    def delete(self, name: str, generation: int | None = None) -> None:
+        """Remove the object, if there is one; with *generation* only that one, never a newer."""
 
 
 _SEGMENT: Final = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*")

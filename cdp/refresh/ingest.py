@@ -1,7 +1,8 @@
 """A shard of a run becomes writes to profiles, and leaves a receipt.
 
-Rows are applied as `cdp.domain.merge` says, and their fields typed as `cdp.domain.payload` says. A
-bad row is set aside and counted; a shard that cannot be read fails as a whole.
+Rows are applied as `cdp.domain.merge` says, and their fields typed as `cdp.domain.payload` says; what
+their own consent does not permit, `cdp.refresh.gate` keeps out. A bad row is set aside and counted; a
+shard that cannot be read fails as a whole.
 """
 
 import gzip
@@ -9,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
@@ -19,7 +20,7 @@ from cdp.domain.errors import CdpError
 from cdp.domain.merge import Kind, Merge, Outcome
 from cdp.domain.payload import FIELDS, FieldType, field_type, owns, timestamp, typed
 from cdp.domain.payload import cast as as_type
-from cdp.objects.port import ObjectStore
+from cdp.objects.port import GenerationChanged, ObjectNotFound, ObjectStore
 from cdp.profiles.port import (
     PROFILES,
     AlreadyExists,
@@ -29,14 +30,16 @@ from cdp.profiles.port import (
     check_id,
 )
 from cdp.queue.port import Refused
+from cdp.refresh.gate import Gate
 
 RECEIPTS: Final = "receipts"
 MAX_LINE: Final = 1_048_576
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 8 << 20  # so few rows of the largest size at once
+FOREIGN: Final = "the stored profile has a seq that no run of this platform had: another wrote it"
 
 _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_PART: Final = re.compile(r"part-[A-Za-z0-9._-]{1,250}")
 
 
 class Truncated(CdpError):  # noqa: N818 - reads as the sentence it is
@@ -53,6 +56,10 @@ class Shard:
     generation: int
     rows: int | None  # None: the exporter split a shard, and knows only the sum
 
+    @property
+    def receipt_id(self) -> str:
+        return f"{self.run_id}.{self.shard}"
+
     @classmethod
     def parse(cls, message: Mapping[str, Any]) -> Self:
         """Return the shard that *message* names; Refused where it says more, less or else."""
@@ -65,7 +72,7 @@ class Shard:
         if not isinstance(name, str) or not name.startswith(folder):
             raise Refused("name must be below the run's own folder")
         if not _PART.fullmatch(name.removeprefix(folder)):
-            raise Refused("name must go on with up to 255 letters, digits, '.', '_' and '-'")
+            raise Refused("name must go on with part- and up to 250 letters, digits, '.', '_' and '-'")
         return cls(
             run_id,
             _natural(message, "shard"),
@@ -110,7 +117,8 @@ def ingest_shard(
     """Write the rows of the shard that *message* names, and leave a receipt when all are written.
 
     Delivered again, a shard with a receipt does nothing; one without starts from its first row,
-    which changes nothing where the rows were written already.
+    which changes nothing where the rows were written already. With its receipt the shard's object
+    goes: it is personal data that nobody needs any more.
 
     Raises:
         Refused: no delivery of this message can succeed.
@@ -121,10 +129,61 @@ def ingest_shard(
     """
     started = time.monotonic()
     shard = Shard.parse(message)
-    receipt_id = f"{shard.run_id}.{shard.shard}"
-    if known := documents.get(RECEIPTS, receipt_id):
-        return Receipt(**known.body)
+    if known := _receipt(documents, shard):
+        return known
+    gate = Gate.of(documents, shard.run_id)
     at = timestamp(clock())
+    try:
+        counts, rows = _write(objects, documents, shard, gate, at, batch_rows)
+    except (ObjectNotFound, GenerationChanged):
+        if known := _receipt(documents, shard):  # delivered twice at once: the other was quicker
+            return known
+        raise
+    receipt = Receipt(
+        run_id=shard.run_id,
+        shard=shard.shard,
+        rows=rows,
+        written=counts[Outcome.WRITTEN],
+        unchanged=counts[Outcome.UNCHANGED],
+        stale=counts[Outcome.STALE],
+        rejected=rows - sum(counts[outcome] for outcome in _KEPT),
+        at=at,
+        seconds=round(time.monotonic() - started, 3),
+        attempt=attempt,
+    )
+    try:
+        documents.commit([Create(RECEIPTS, shard.receipt_id, asdict(receipt))])
+    except AlreadyExists:  # likewise
+        known = _receipt(documents, shard)
+        assert known is not None
+        return known
+    _discard(objects, shard)
+    return receipt
+
+
+_KEPT: Final = (Outcome.WRITTEN, Outcome.UNCHANGED, Outcome.STALE)
+
+
+def _receipt(documents: DocumentStore, shard: Shard) -> Receipt | None:
+    found = documents.get(RECEIPTS, shard.receipt_id)
+    return Receipt(**found.body) if found else None
+
+
+def _discard(objects: ObjectStore, shard: Shard) -> None:
+    """Delete the very object that was delivered; what stays goes when the run ends."""
+    with suppress(CdpError, OSError):
+        objects.delete(shard.name, shard.generation)
+
+
+def _write(
+    objects: ObjectStore,
+    documents: DocumentStore,
+    shard: Shard,
+    gate: Gate,
+    at: str,
+    batch_rows: int,
+) -> tuple[Mapping[Outcome, int], int]:
+    """Write the rows that the gate lets through; return what became of them, and all rows."""
     counts = dict.fromkeys(Outcome, 0)
     with ExitStack() as stack:
         stream = stack.enter_context(objects.open(shard.name, shard.generation))
@@ -139,14 +198,20 @@ def ingest_shard(
                 counts[outcome] += 1
                 if outcome is Outcome.TOO_LARGE:
                     rejects.add(number, row.id, "the merged document is over 1 MiB")
+                elif outcome is Outcome.STALE and gate.running:
+                    # No run has a greater number than the one that holds the lease.
+                    rejects.add(number, row.id, FOREIGN)
             batch.clear()
 
         for number, line in lines:
             try:
-                batch.append((number, parse_row(line, run=shard.run_id, at=at)))
+                row = parse_row(line, run=shard.run_id, at=at)
+                if reason := gate.refusal(row):
+                    raise BadRow(reason, row.id)
             except BadRow as error:
                 rejects.add(number, error.profile_id, error.reason)
                 continue
+            batch.append((number, row))
             size += len(line or b"")
             if len(batch) >= batch_rows or size >= BATCH_BYTES:
                 flush()
@@ -155,25 +220,7 @@ def ingest_shard(
         if shard.rows not in {None, lines.count}:
             raise Truncated(f"{shard.name} has {lines.count} rows, its message says {shard.rows}")
         rejects.store(objects, f"runs/{shard.run_id}/rejected/{shard.shard}.ndjson")
-    receipt = Receipt(
-        run_id=shard.run_id,
-        shard=shard.shard,
-        rows=lines.count,
-        written=counts[Outcome.WRITTEN],
-        unchanged=counts[Outcome.UNCHANGED],
-        stale=counts[Outcome.STALE],
-        rejected=rejects.count,
-        at=at,
-        seconds=round(time.monotonic() - started, 3),
-        attempt=attempt,
-    )
-    try:
-        documents.commit([Create(RECEIPTS, receipt_id, asdict(receipt))])
-    except AlreadyExists:  # delivered twice at once, and the other was quicker
-        known = documents.get(RECEIPTS, receipt_id)
-        assert known is not None
-        return Receipt(**known.body)
-    return receipt
+    return counts, lines.count
 
 
 class BadRow(Exception):  # noqa: N818 - reads as the sentence it is
@@ -310,11 +357,13 @@ class Lines:
 
 
 class Rejects:
-    """The rows that were set aside: where each was, of which profile, and why; never its values."""
+    """The rows that were set aside: where each was, of which profile, and why; never its values.
+
+    Among them those that are stale where nothing can be, which count as stale.
+    """
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - closed by __exit__
-        self.count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -324,13 +373,12 @@ class Rejects:
 
     def add(self, line: int, profile_id: str | None, reason: str) -> None:
         """Set one row aside."""
-        self.count += 1
         entry = {"line": line, "profile_id": profile_id, "reason": reason}
         self._file.write(json.dumps(entry).encode() + b"\n")
 
     def store(self, objects: ObjectStore, name: str) -> None:
         """Store them as an object, if there are any; each attempt replaces the one before."""
-        if self.count:
+        if self._file.tell():
             self._file.seek(0)
             objects.put(name, cast(BinaryIO, self._file))
 

@@ -6,6 +6,8 @@ import io
 import json
 import threading
 import tracemalloc
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -193,6 +195,28 @@ def test_what_is_not_there(objects):
             objects.open(name)
 
 
+def test_an_object_is_deleted_by_its_generation(objects):
+    stored = objects.put("runs/a", b"x")
+    for _ in range(2):
+        objects.delete("runs/a", stored.generation)
+        assert objects.list() == []
+
+
+@gap(loose=IGNORES, strict="ignores preconditions of deletions")
+def test_what_is_deleted_by_its_generation_is_never_a_newer_one(objects):
+    older = objects.put("runs/a", b"older")
+    objects.put("runs/a", b"newer")
+    objects.delete("runs/a", older.generation)
+    assert read(objects, "runs/a") == b"newer"
+
+
+def test_an_object_tells_when_it_was_stored(objects):
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    stored = objects.put("a", b"x")
+    for told in (stored, objects.stat("a"), *objects.list()):
+        assert before <= told.at <= datetime.now(UTC) + timedelta(seconds=1)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -313,11 +337,27 @@ class Refuses(Server):
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the names of http.server
 
 
+class Newer(http.server.BaseHTTPRequestHandler):
+    """Holds generation 2 of every object, and answers as the service does."""
+
+    def do_DELETE(self):
+        asked = parse_qs(urlsplit(self.path).query)
+        self.send_response(204 if asked.get("ifGenerationMatch") == ["2"] else 412)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.server.told.append(asked)
+
+    def log_message(self, *_):
+        pass
+
+
 @contextlib.contextmanager
 def served(handler):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.told = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with client(f"http://127.0.0.1:{server.server_port}") as connected:
+            connected.told = server.told
             yield connected
         server.shutdown()
 
@@ -326,6 +366,14 @@ def test_a_list_goes_through_every_page():
     with served(Pages) as connected:
         found = CloudStorageObjects(connected.bucket("t")).list("a/")
     assert [stored.name for stored in found] == ["a/0", "a/1", "a/2"]
+
+
+def test_the_service_is_told_which_generation_to_delete_and_may_hold_a_newer_one():
+    with served(Newer) as connected:
+        objects = CloudStorageObjects(connected.bucket("t"))
+        objects.delete("a", 1)
+        objects.delete("a", 2)
+    assert [asked["ifGenerationMatch"] for asked in connected.told] == [["1"], ["2"]]
 
 
 @pytest.mark.parametrize(

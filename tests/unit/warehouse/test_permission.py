@@ -27,7 +27,9 @@ BEHAVIOUR: Mapping[str, Any] = {
     "first_seen": datetime(2026, 1, 1, tzinfo=UTC),
     "last_seen": datetime(2026, 1, 2, tzinfo=UTC),
     **dict.fromkeys(("events", "sessions", "engaged_sessions", "engagement_ms"), 1),
-    **{"leads": 0, "purchases": 0, "revenue": 0.5},
+    "leads": 0,
+    "purchases": 0,
+    "revenue": 0.5,
     **dict.fromkeys(("last_client_id", "last_source", "last_medium", "country", "device"), "x"),
     **dict.fromkeys(("ads_campaign", "ads_gclid"), "x"),
 }
