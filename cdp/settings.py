@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         default=1.0, ge=0.0, le=600, description="Seconds before the first redelivery; doubles."
     )
 
+    shard_days: int = Field(
+        default=7, ge=1, description="Days that a shard which nobody took is kept, at most."
+    )
+
     project: Annotated[str, Field(pattern=_NAME)] | None = Field(
         default=None, description="Google Cloud project (gcp)."
     )

@@ -16,7 +16,7 @@ from cdp.cli.common import DAY, JSON, embedded, out, print_json, shell, with_pla
 from cdp.deployments.build import Platform
 from cdp.domain.errors import CdpError
 from cdp.executions.port import Execution, ExecutionNotFound, Step
-from cdp.refresh.follow import PHASES, Follower, why_failed, why_no_profiles
+from cdp.refresh.follow import PHASES, Follower, why_failed, why_no_profiles, why_stale
 
 
 @click.command()
@@ -178,6 +178,8 @@ def _tell_partial(outcome: Mapping[str, Any]) -> None:
     out.print(Text("Only partly delivered:", style="red") + Text(told))
     for dead in outcome["dead_lettered"]:
         out.print(f"  shard {dead['shard']}: {dead['reason']}")
+    if why := why_stale(outcome):
+        out.print(f"  {why}.")
 
 
 def _summary(outcome: Mapping[str, Any]) -> Table:

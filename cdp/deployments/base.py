@@ -163,6 +163,7 @@ class Platform(ABC):
                 shard_rows=settings.shard_rows,
                 batch_events=settings.batch_events,
                 delivery_timeout=settings.delivery_timeout,
+                shard_days=settings.shard_days,
             ),
             topic=settings.topic,
         )

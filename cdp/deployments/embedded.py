@@ -19,6 +19,7 @@ from cdp.executions.port import Execution, State
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import Delivery, LocalQueue
+from cdp.refresh.shards import discard
 from cdp.settings import Settings
 from cdp.warehouse import duckdb, ga4_files, row_files
 from cdp.warehouse.duckdb import WORK, DuckWarehouse, published_path
@@ -193,10 +194,12 @@ class Embedded(Platform):
         except BaseException as problem:
             text = f"{type(problem).__name__}: {problem}"
             self.runs.end(id, "failed", {"error": text})
+            discard(self.objects, id)
             self.executions.end(id, State.FAILED, error=text)
             raise
         if state is not State.SUCCEEDED:
             self.runs.end(id, state.value.lower(), {"error": error})
+            discard(self.objects, id)
         self.executions.end(id, state, result=result, error=error)
         return self.executions.get(id)
 

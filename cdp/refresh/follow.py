@@ -170,6 +170,19 @@ def why_failed(error: str | None, began: Sequence[Phase] = ()) -> Failure:
     return Failure(phase, said, "refresh again; if it fails again, the steps of the run tell more")
 
 
+def why_stale(outcome: Mapping[str, Any]) -> str | None:
+    """Say in words that another writes to the profiles, and what to do; None where nobody does."""
+    stale = int(outcome.get("stale") or 0)
+    if outcome.get("state") != "partial" or not stale:
+        return None
+    return (
+        f"{stale:,} {'row' if stale == 1 else 'rows'} met a profile with a seq that no run of this "
+        "platform had: another platform, or one with a copy of this store, writes to the same "
+        "profiles. Give it a document store of its own. Then remove `sync` from the profiles that "
+        "are listed among the rejected rows, and refresh again"
+    )
+
+
 def why_no_profiles(totals: Mapping[str, Any], policy: Policy) -> str | None:
     """Say in words why consent left no profile, and what to do; None where it left some."""
     if totals.get("profiles") or not totals.get("events"):

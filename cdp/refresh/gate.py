@@ -58,7 +58,7 @@ class Gate:
         return self.permission.refusal(row.set)
 
 
-def told(permission: Permission) -> dict[str, Any]:
+def noted(permission: Permission) -> dict[str, Any]:
     """Return what a run's document keeps of the policy, as JSON."""
     purposes: Mapping[str, str] = permission.purposes
     return {"permission": {"purposes": dict(purposes), "silent": sorted(permission.silent)}}

@@ -1,8 +1,8 @@
 """A shard of a run becomes writes to profiles, and leaves a receipt.
 
-Rows are applied as `cdp.domain.merge` says, and their fields typed as `cdp.domain.payload` says; what
-their own consent does not permit, `cdp.refresh.gate` keeps out. A bad row is set aside and counted; a
-shard that cannot be read fails as a whole.
+Rows are applied as `cdp.domain.merge` says, and their fields typed as `cdp.domain.payload` says.
+What their own consent does not permit, `cdp.refresh.gate` keeps out. A bad row is set aside and
+counted; a shard that cannot be read fails as a whole.
 """
 
 import gzip
@@ -72,7 +72,7 @@ class Shard:
         if not isinstance(name, str) or not name.startswith(folder):
             raise Refused("name must be below the run's own folder")
         if not _PART.fullmatch(name.removeprefix(folder)):
-            raise Refused("name must go on with part- and up to 250 letters, digits, '.', '_' and '-'")
+            raise Refused("name must go on with part- and up to 250 of letters, digits and . _ -")
         return cls(
             run_id,
             _natural(message, "shard"),
@@ -134,7 +134,7 @@ def ingest_shard(
     gate = Gate.of(documents, shard.run_id)
     at = timestamp(clock())
     try:
-        counts, rows = _write(objects, documents, shard, gate, at, batch_rows)
+        counts, rows = _write(objects, documents, shard, gate, at=at, batch_rows=batch_rows)
     except (ObjectNotFound, GenerationChanged):
         if known := _receipt(documents, shard):  # delivered twice at once: the other was quicker
             return known
@@ -180,6 +180,7 @@ def _write(
     documents: DocumentStore,
     shard: Shard,
     gate: Gate,
+    *,
     at: str,
     batch_rows: int,
 ) -> tuple[Mapping[Outcome, int], int]:
@@ -206,10 +207,11 @@ def _write(
         for number, line in lines:
             try:
                 row = parse_row(line, run=shard.run_id, at=at)
-                if reason := gate.refusal(row):
-                    raise BadRow(reason, row.id)
             except BadRow as error:
                 rejects.add(number, error.profile_id, error.reason)
+                continue
+            if reason := gate.refusal(row):
+                rejects.add(number, row.id, reason)
                 continue
             batch.append((number, row))
             size += len(line or b"")

@@ -1,11 +1,13 @@
 """The shards of a run: what was exported, what was delivered, what their receipts say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from cdp.domain.errors import CdpError
-from cdp.objects.port import ObjectStore
+from cdp.objects.port import ObjectNotFound, ObjectStore, Stored
 from cdp.profiles.port import DocumentStore, Where
 from cdp.queue.port import DeadLetters, Queue
 from cdp.warehouse.port import Warehouse
@@ -116,9 +118,12 @@ class Shards:
             return {"done": False, "complete": False, "parameters": []}
         ids: list[str] = []
         doubtful = set(missing)
-        for shard in sorted(shard for shard, receipt in receipts.items() if receipt["rejected"]):
+        for shard, receipt in sorted(receipts.items()):
+            aside = receipt["rejected"] + receipt["stale"]
+            if not aside:
+                continue
             found = self._rejected(run_id, shard, TOLD_AT_MOST - len(ids))
-            if found is None:
+            if found is None or len(found) != aside:
                 doubtful.add(shard)
             else:
                 ids += found
@@ -139,7 +144,11 @@ class Shards:
     def _rejected(self, run_id: str, shard: int, most: int) -> list[str] | None:
         """Return the profiles of a shard's rejected rows; None where not all are told, or many."""
         ids: list[str] = []
-        with self._objects.open(f"runs/{run_id}/rejected/{shard}.ndjson") as file:
+        try:
+            rejected = self._objects.open(f"runs/{run_id}/rejected/{shard}.ndjson")
+        except ObjectNotFound:  # ingest of an earlier release told of no stale row
+            return None
+        with rejected as file:
             for line in file:
                 profile_id = json.loads(line)["profile_id"]
                 if profile_id is None or len(ids) == most:
@@ -170,15 +179,24 @@ class Shards:
             ],
         }
 
-    def discard(self) -> None:
-        """Delete the shards of this run and of all before it: personal data nobody needs now.
+    def discard_delivered(self, run_id: str) -> None:
+        """Delete every shard but those of *run_id* that have no receipt, while it holds the lease.
 
-        A message that comes again finds its shard's receipt; one of a run that died finds nothing,
-        and what it would have brought was delivered by this run.
+        They may still be delivered, late or again. What is left of runs before it is in its own
+        shards, too.
         """
-        for stored in self._objects.list("runs/"):
-            if "/part-" in stored.name:
-                self._objects.delete(stored.name)
+        manifest = self._manifest(run_id)
+        receipts = self._receipts(run_id, manifest)
+        open_ = {file["name"] for file in manifest["files"] if file["shard"] not in receipts}
+        _delete(self._objects, "runs/", lambda stored: stored.name not in open_)
+
+    def discard(self, run_id: str) -> None:
+        """Delete the shards of a run that failed or was cancelled: the next one exports anew."""
+        discard(self._objects, run_id)
+
+    def expire(self, before: datetime) -> None:
+        """Delete the shards that were stored before a time, whatever became of their runs."""
+        _delete(self._objects, "runs/", lambda stored: stored.at < before)
 
     def _manifest(self, run_id: str) -> dict[str, Any]:
         with self._objects.open(f"runs/{run_id}/manifest.json") as file:
@@ -206,3 +224,16 @@ class Shards:
 def _object(data: Mapping[str, Any]) -> tuple[str, str]:
     """Return which object a message, or a file of the manifest, names."""
     return str(data.get("name")), str(data.get("generation"))
+
+
+def discard(objects: ObjectStore, run_id: str) -> None:
+    """Delete the shards of one run."""
+    _delete(objects, f"runs/{run_id}/", lambda _: True)
+
+
+def _delete(objects: ObjectStore, prefix: str, goes: Callable[[Stored], bool]) -> None:
+    """Delete shards: personal data that nobody needs. What cannot go now goes at a later end."""
+    with suppress(CdpError):
+        for stored in objects.list(prefix):
+            if "/part-" in stored.name and goes(stored):
+                objects.delete(stored.name, stored.generation)

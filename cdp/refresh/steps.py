@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ from cdp.profiles.port import (
     DocumentStore,
 )
 from cdp.queue.port import DeadLetters, Queue
-from cdp.refresh import schema
+from cdp.refresh import gate, schema
 from cdp.refresh.runs import Runs
 from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
 from cdp.refresh.store import Store
@@ -54,6 +54,7 @@ class Limits:
     shard_rows: int
     batch_events: int
     delivery_timeout: int
+    shard_days: int
 
 
 class Steps:
@@ -140,7 +141,7 @@ class Steps:
         found = self._documents.get("runs", run_id)
         if found is None or found.body["state"] not in {"succeeded", "partial"}:
             return None
-        beside = {"started_at", "ended_at", "arguments", "days", "outnumbered"}
+        beside = {"started_at", "ended_at", "arguments", "days", "outnumbered", "permission"}
         return {name: value for name, value in found.body.items() if name not in beside}
 
     def lease(self, run_id: str, body: Any) -> dict[str, Any]:
@@ -152,6 +153,7 @@ class Steps:
         if dead := self._free_dead_lease():
             # What it left at work would write over what this run makes.
             self._warehouse.stop(dead)
+            self._shards.discard(dead)
         held = self._runs.take(run_id, dict(body or {}))
         if held is None:
             return {"granted": True}
@@ -231,6 +233,7 @@ class Steps:
         )
         if nothing_new:
             outcome = self._outcome(run_id, "succeeded", {"nothing_new": True})
+            self._expire()
             self._runs.end(run_id, "succeeded", outcome)
             return {"nothing_new": True, "outcome": outcome}
         self._runs.note(
@@ -245,6 +248,7 @@ class Steps:
                 }
                 for day in work
             ],
+            **gate.noted(self._policy.permission()),
         )
         # Years of days are more than the workflow's variables hold: it asks for each batch.
         batches = [
@@ -383,13 +387,16 @@ class Steps:
     def settle(self, run_id: str, body: Any) -> dict[str, Any]:
         """End the run: succeeded when every shard's receipt adds up to the manifest, else partial.
 
+        Partial is also a run that met rows of another writer: no number of a run is greater than
+        that of the one that holds the lease.
+
         Args:
             body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
         delivered = self._shards.delivered(run_id)
-        complete = delivered["undelivered"] == delivered["rejected"] == 0
+        complete = not any(delivered[name] for name in ("undelivered", "rejected", "stale"))
+        self._shards.discard_delivered(run_id)
         if complete:
-            self._shards.discard()
             self._store.settled(run_id)
         more = {**delivered, **body}
         outcome = self._outcome(run_id, "succeeded" if complete else "partial", more)
@@ -400,7 +407,12 @@ class Steps:
         """End the run as failed, with the error in words."""
         self._warehouse.stop(run_id)
         self._runs.end(run_id, "failed", {"error": describe((body or {}).get("error"))})
+        self._shards.discard(run_id)  # its end is known, and what is delivered late refused
+        self._expire()
         return {}
+
+    def _expire(self) -> None:
+        self._shards.expire(self._clock() - timedelta(days=self._limits.shard_days))
 
     # --- documents --------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from cdp.executions.port import Executions, Step
 from cdp.insight.runs import COUNTS, REJECTS_AT_MOST, Run, history, receipts, rejects
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import DocumentStore
-from cdp.refresh.follow import PHASES, Follower, Phase, why_failed
+from cdp.refresh.follow import PHASES, Follower, Phase, why_failed, why_stale
 from cdp.ui import charts, frame, words
 from cdp.ui.frame import Badge, Color
 
@@ -78,7 +78,8 @@ def outcome(run: Run) -> str:
         return "nothing new"
     if run.state == "partial":
         missed = sum(int(run.result.get(name) or 0) for name in ("undelivered", "rejected"))
-        return f"{words.count(missed, 'row')} not delivered; the next run tries again"
+        tried = f"{words.count(missed, 'row')} not delivered; the next run tries again"
+        return why_stale(run.result) or tried
     return ""
 
 

@@ -12,13 +12,16 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
+from cdp.domain.errors import CdpError
 from cdp.objects.cloud_storage import CloudStorageObjects
 from cdp.objects.folder import FolderObjects
 from cdp.objects.port import GenerationChanged, ObjectNotFound
 from cdp.profiles.firestore import FirestoreDocuments
 from cdp.profiles.port import Put, Where
 from cdp.profiles.sqlite import SqliteDocuments
+from cdp.queue.port import Refused
 from cdp.refresh.ingest import Truncated, ingest_shard
+from tests.runs import GRANTED, begin
 
 NOW = datetime(2021, 1, 29, 8, tzinfo=UTC)
 MIB = 1 << 20
@@ -29,6 +32,7 @@ def stores(request, tmp_path, monkeypatch):
     """The object store and the document store of a deployment."""
     if request.param == "embedded":
         documents = SqliteDocuments(tmp_path / "documents.sqlite")
+        begin_both(documents)
         yield SimpleNamespace(objects=FolderObjects(tmp_path / "objects"), documents=documents)
         documents.close()
         return
@@ -37,9 +41,16 @@ def stores(request, tmp_path, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", request.getfixturevalue("strict_storage_emulator"))
     with storage.Client(project, credentials=AnonymousCredentials()) as client:
         documents = FirestoreDocuments(firestore.Client(project))
+        begin_both(documents)
         objects = CloudStorageObjects(client.create_bucket(project))
         yield SimpleNamespace(objects=objects, documents=documents)
         documents.close()
+
+
+def begin_both(documents):
+    """Let the older run have ended, and the newer one be at it."""
+    begin(documents, "r1", state="partial")
+    begin(documents, "r2", seq=2)
 
 
 @pytest.fixture
@@ -52,8 +63,9 @@ def documents(stores):
     return stores.documents
 
 
-def upsert(n, *, seq=1, **fields):
-    return {"profile_id": f"p{n}", "seq": seq, "hash": f"h{seq}", "set": {"ga4": fields}}
+def upsert(n, *, seq=1, consent=GRANTED, **fields):
+    told = {"ga4": fields, "consent": consent}
+    return {"profile_id": f"p{n}", "seq": seq, "hash": f"h{seq}", "set": told}
 
 
 def ndjson(*rows):
@@ -90,7 +102,7 @@ def rejected(objects, run_id="r1", shard=0):
 def test_a_shard_becomes_profiles_and_a_receipt(objects, documents):
     rows = [
         upsert(1, sessions="12", last_seen="2021-01-29 08:00:00 UTC", country=None),
-        {**upsert(2), "set": {"identifiers": {"email": ["a@x"]}, "consent": {"ads": {}}}},
+        {**upsert(2), "set": {"identifiers": {"email": ["a@x"]}, "consent": GRANTED}},
         {"profile_id": "p3", "seq": "1", "delete": True},
         {"profile_id": "p4", "seq": 1, "hash": "h", "merged_into": "p1"},
     ]
@@ -122,7 +134,8 @@ def test_fields_of_others_survive_every_kind_of_upsert(objects, documents):
     ingest(objects, documents, put(objects, ndjson(row), 1))
     body = documents.get("profiles", "p1").body
     del body["sync"]
-    assert body == {"crm": {"a.b": 1}, "ga4": {"custom_by_sgtm": "x", "sessions": 1}}
+    ours = {"custom_by_sgtm": "x", "sessions": 1}
+    assert body == {"crm": {"a.b": 1}, "ga4": ours, "consent": GRANTED}
 
 
 def test_one_bad_line_in_a_hundred_is_set_aside(objects, documents):
@@ -262,4 +275,148 @@ def test_an_object_that_is_missing_or_another_fails(objects, documents):
     with pytest.raises(GenerationChanged):
         ingest(objects, documents, message)
     with pytest.raises(ObjectNotFound):
-        ingest(objects, documents, message | {"name": "runs/r1/none"})
+        ingest(objects, documents, message | {"name": "runs/r1/part-none"})
+
+
+# What is let through
+
+
+def test_what_its_own_consent_does_not_permit_is_set_aside(objects, documents):
+    denied = {**GRANTED, "marketing": {"state": "denied"}}
+    unknown = {**GRANTED, "analytics": {"state": "unknown"}}
+    unstated = {"marketing": {"state": "granted"}}
+    rows = [
+        upsert(0, sessions=1),
+        {**upsert(1), "set": {"contact": {"email": "jane@example.com"}, "consent": denied}},
+        {**upsert(2), "set": {"identifiers": {"phone": ["+4930"]}, "consent": denied}},
+        upsert(3, sessions=1, consent=unknown),
+        {**upsert(4), "set": {"ads": {"last_gclid": "jane"}, "consent": unstated}},
+        {**upsert(5), "set": {"ga4": {"sessions": 1}}},
+        upsert(6, consent={**GRANTED, "ads": {"state": "Granted"}}),
+        {**upsert(7), "set": {"consent": denied, "contact": {"email": None}}, "unset": ["contact"]},
+    ]
+    receipt = ingest(objects, documents, put(objects, ndjson(*rows), 8))
+    assert counts(receipt) == (2, 0, 0, 6)
+    needs = "{} needs consent to {}, which the row {}"
+    unknown_told = "says is unknown, and the policy takes silence for No"
+    told = [
+        needs.format("contact.email", "marketing", "says is denied"),
+        needs.format("identifiers.phone", "marketing", "says is denied"),
+        needs.format("ga4.sessions", "analytics", unknown_told),
+        needs.format("ads.last_gclid", "ads", "does not state"),
+        needs.format("ga4.sessions", "analytics", "does not state"),
+        "consent.ads.state takes one of granted, denied, unknown",
+    ]
+    assert rejected(objects) == [
+        {"line": n + 1, "profile_id": f"p{n}", "reason": reason}
+        for n, reason in enumerate(told, start=1)
+    ]
+    assert documents.count("profiles") == 2
+
+
+def test_the_policy_is_the_one_that_the_run_was_planned_with(objects, documents):
+    silent = {"purposes": {"ga4.sessions": "ads"}, "silent": ["ads"]}
+    begin(documents, "r1", permission=silent)
+    states = {"ads": {"state": "unknown"}, "analytics": {"state": "denied"}}
+    rows = [upsert(1, sessions=1, consent=states), upsert(2, country="DE", consent=GRANTED)]
+    assert counts(ingest(objects, documents, put(objects, ndjson(*rows), 2))) == (1, 0, 0, 1)
+    [told] = rejected(objects)
+    assert told["reason"] == (
+        "ga4.country has no purpose in the policy that the run was planned with"
+    )
+
+
+def test_a_seq_that_is_not_the_runs_own_is_set_aside(objects, documents):
+    rows = [
+        upsert(0, seq=2, sessions=1),
+        upsert(1, seq=3, sessions=1),
+        upsert(2, seq=1, sessions=1),
+        {"profile_id": "p3", "seq": 9, "delete": True},
+        {"profile_id": "p4", "seq": 9, "hash": "h", "gone": True},
+    ]
+    receipt = ingest(objects, documents, put(objects, ndjson(*rows), 5, run_id="r2"))
+    assert counts(receipt) == (1, 0, 0, 4)
+    assert [told["line"] for told in rejected(objects, "r2")] == [2, 3, 4, 5]
+    assert {told["reason"] for told in rejected(objects, "r2")} == {"seq is not the run's own"}
+    assert documents.count("profiles") == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (None, "nobody knows the run: its document is not in the document store; refresh again"),
+        ("failed", "the run is failed, and brings nothing more; refresh again"),
+        ("cancelled", "the run is cancelled, and brings nothing more; refresh again"),
+        ("planned before", "the run does not say what consent permits"),
+    ],
+)
+def test_a_shard_of_a_run_that_may_bring_nothing_is_refused(objects, documents, state, reason):
+    if state == "planned before":
+        documents.commit([Put("runs", "r3", {"run_id": "r3", "seq": 3, "state": "running"})])
+    elif state:
+        begin(documents, "r3", seq=3, state=state)
+    message = put(objects, ndjson(upsert(1, seq=3)), 1, run_id="r3")
+    with pytest.raises(Refused) as refused:
+        ingest(objects, documents, message)
+    assert str(refused.value).startswith(reason)
+    assert documents.count("profiles") == 0
+    assert documents.get("receipts", "r3.0") is None
+
+
+@pytest.mark.parametrize("state", ["succeeded", "partial"])
+def test_a_shard_that_comes_after_its_runs_end_is_written(objects, documents, state):
+    begin(documents, "r3", seq=3, state=state)
+    message = put(objects, ndjson(upsert(1, seq=3)), 1, run_id="r3")
+    assert counts(ingest(objects, documents, message)) == (1, 0, 0, 0)
+
+
+def test_who_met_a_greater_seq_than_the_run_at_it_has_is_named(objects, documents):
+    documents.commit([Put("profiles", "p1", {"crm": 1, "sync": {"seq": 900, "state": "live"}})])
+    data = ndjson(upsert(0, seq=2), upsert(1, seq=2))
+    assert counts(ingest(objects, documents, put(objects, data, 2, run_id="r2"))) == (1, 0, 1, 0)
+    reason = "the stored profile has a seq that no run of this platform had: another wrote it"
+    assert rejected(objects, "r2") == [{"line": 2, "profile_id": "p1", "reason": reason}]
+    late = put(objects, ndjson(upsert(1)), 1)
+    assert counts(ingest(objects, documents, late)) == (0, 0, 1, 0)
+    assert objects.list("runs/r1/rejected/") == [], "a run that has ended may be late"
+
+
+# What stays of a shard
+
+
+def test_a_shard_goes_with_its_receipt_and_not_before(objects, documents):
+    cut = put(objects, ndjson(upsert(1)), 2)
+    with pytest.raises(Truncated):
+        ingest(objects, documents, cut)
+    assert [stored.name for stored in objects.list("runs/r1/")] == [cut["name"]]
+    whole = {**cut, "rows": 1}
+    receipt = ingest(objects, documents, whole)
+    assert objects.list("runs/r1/") == []
+    assert ingest(objects, documents, whole, attempt=2) == receipt
+
+
+def test_a_shard_that_cannot_be_deleted_is_delivered_all_the_same(objects, documents, monkeypatch):
+    def refuse(*_):
+        raise CdpError("the bucket keeps what it has")
+
+    monkeypatch.setattr(objects, "delete", refuse)
+    message = put(objects, ndjson(upsert(1)), 1)
+    receipt = ingest(objects, documents, message)
+    assert counts(receipt) == (1, 0, 0, 0)
+    assert len(objects.list("runs/r1/part-")) == 1, "what stays goes when the run ends"
+    assert ingest(objects, documents, message, attempt=2) == receipt
+
+
+def test_a_shard_that_another_delivery_deleted_meanwhile_has_its_receipt(
+    objects, documents, monkeypatch
+):
+    message = put(objects, ndjson(upsert(1)), 1)
+    open_, receipts = objects.open, []
+
+    def late(*given):
+        monkeypatch.setattr(objects, "open", open_)
+        receipts.append(ingest(objects, documents, message))
+        return open_(*given)
+
+    monkeypatch.setattr(objects, "open", late)
+    assert ingest(objects, documents, message, attempt=2) == receipts[0]

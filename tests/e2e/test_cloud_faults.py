@@ -394,7 +394,7 @@ def test_a_message_that_names_what_is_not_its_own_is_refused_and_taken(cloud: Cl
     assert [dead[id].reason for id in sent] == [
         *[exactly] * 3,
         below,
-        "name must go on with part- and up to 250 letters, digits, '.', '_' and '-'",
+        "name must go on with part- and up to 250 of letters, digits and . _ -",
         below,
         "run_id must be up to 100 letters, digits, - and _",
         exactly,

@@ -48,7 +48,7 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
         property="p",
         zone=ZoneInfo("Europe/Berlin"),
         salt="salt",
-        limits=Limits(shard_rows=10, batch_events=100, delivery_timeout=60),
+        limits=Limits(shard_rows=10, batch_events=100, delivery_timeout=60, shard_days=7),
         clock=lambda: NOW,
     )
     assert steps.call("lease", "r1", {}) == {"granted": True}

@@ -241,7 +241,7 @@ def comparison(home, googlesql) -> Iterator[Comparison]:
         property="p",
         zone=ZoneInfo("UTC"),
         salt="s",
-        limits=Limits(shard_rows=1000, batch_events=10**6, delivery_timeout=1),
+        limits=Limits(shard_rows=1000, batch_events=10**6, delivery_timeout=1, shard_days=7),
         clock=lambda: NOW,
     )
     fields = [rest(name, kind) for name, kind in googlesql.columns(EXPORT)]

@@ -99,7 +99,7 @@ def answers(tmp_path_factory):
         property="p",
         zone=ZoneInfo("UTC"),
         salt="s",
-        limits=Limits(shard_rows=1, batch_events=1, delivery_timeout=1),
+        limits=Limits(shard_rows=1, batch_events=1, delivery_timeout=1, shard_days=7),
         clock=lambda: datetime(2026, 11, 5, tzinfo=UTC),
     )
     steps.call("lease", "r1", {})
