@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import emulators
+from tests.runs import GRANTED
 
 HERE = Path(__file__).parent
 FIRST = "runs/bench/part-000000000000.json"
@@ -48,6 +49,7 @@ def write(path: Path, rows: int, seq: int) -> int:
                 "seq": str(seq),
                 "hash": f"{chance.getrandbits(60):015x}{seq}",
                 "set": {
+                    "consent": GRANTED,
                     "identifiers": {"client_id": [f"{chance.randint(1, 10**9)}.1767225600"]},
                     "ga4": {
                         "last_seen": seen,

@@ -26,6 +26,7 @@ from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import Delivery, Leased, LocalQueue, Policy
 from cdp.queue.pubsub import PubSubQueue
 from cdp.queue.worker import cloud_event
+from tests.runs import GRANTED, begin
 
 ACT = "tests.contract.targets:act"
 INGEST = "tests.contract.targets:ingest"
@@ -410,7 +411,7 @@ def shard(objects, run_id, rows, *, seq=1, shard=0):
                 "profile_id": f"p{n}",
                 "seq": seq,
                 "hash": f"h{seq}",
-                "set": {"ga4": {"sessions": seq}},
+                "set": {"ga4": {"sessions": seq}, "consent": GRANTED},
             }
         ).encode()
         + b"\n"
@@ -429,6 +430,10 @@ def shard(objects, run_id, rows, *, seq=1, shard=0):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TEST_HOME", str(tmp_path))
+    documents = SqliteDocuments(tmp_path / "documents.sqlite")
+    begin(documents, "r1", state="partial")
+    begin(documents, "r2", seq=2)
+    documents.close()
     return tmp_path
 
 

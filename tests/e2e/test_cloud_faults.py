@@ -20,6 +20,7 @@ from tests.cloud.front import Front
 from tests.cloud.project import Function, Project, project
 from tests.e2e.support import Cdp, event
 from tests.faulty import BURSTS, Faulty
+from tests.runs import GRANTED, begin
 from tests.waiting import wait
 
 PATIENCE = 120
@@ -40,8 +41,11 @@ class Cloud:
     def first(self) -> str:
         return self.project.functions["ingest"].url
 
-    def shard(self, run_id: str, rows: Iterable[Any], number: int = 0) -> dict[str, Any]:
-        """Store rows as a shard; return the message that names it."""
+    def shard(
+        self, run_id: str, rows: Iterable[Any], number: int = 0, *, seq: int = 1
+    ) -> dict[str, Any]:
+        """Store rows as a shard of a run; return the message that names it."""
+        begin(self.project.platform.documents, run_id, seq=seq, state="partial")
         lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
         name = f"runs/{run_id}/part-{number:05}-000000000000.json"
         stored = self.project.platform.objects.put(name, b"".join(line + b"\n" for line in lines))
@@ -142,8 +146,10 @@ def until(condition: Callable[[], Any]) -> None:
 
 
 def row(id: str, *, seq: int = 1, **ga4: Any) -> dict[str, Any]:
-    fields = {"ga4": {"sessions": str(seq), **ga4}, "identifiers": {"email": [f"{id}@example.com"]}}
-    return {"profile_id": id, "seq": seq, "hash": f"h{seq}", "set": fields}
+    email = [f"{id}@example.com"]
+    fields = {"ga4": {"sessions": str(seq), **ga4}, "identifiers": {"email": email}}
+    told = {**fields, "consent": GRANTED}
+    return {"profile_id": id, "seq": seq, "hash": f"h{seq}", "set": told}
 
 
 def body(id: str, run_id: str, *, seq: int = 1) -> dict[str, Any]:
@@ -151,6 +157,7 @@ def body(id: str, run_id: str, *, seq: int = 1) -> dict[str, Any]:
     return {
         "ga4": {"sessions": seq},
         "identifiers": {"email": [f"{id}@example.com"]},
+        "consent": GRANTED,
         "sync": {"run": run_id, "seq": seq, "hash": f"h{seq}", "state": "live"},
     }
 
@@ -224,7 +231,7 @@ def test_delivered_twice_at_once_a_shard_is_written_once(cloud: Cloud, second: F
 
 def test_an_older_shard_after_a_newer_one_changes_nothing_newer(cloud: Cloud) -> None:
     ids = names("late", 300)
-    newer = cloud.shard("late2", [row(id, seq=2) for id in ids[:200]])
+    newer = cloud.shard("late2", [row(id, seq=2) for id in ids[:200]], seq=2)
     older = cloud.shard("late1", [row(id, seq=1) for id in ids[100:]])
     assert counts(cloud.ingested(newer)[0]) == (200, 0, 0, 0)
     assert counts(cloud.ingested(older)[0]) == (100, 0, 100, 0)
@@ -237,7 +244,7 @@ def test_of_an_older_and_a_newer_shard_at_once_the_newer_wins(
 ) -> None:
     ids = names("race", 600)
     cloud.front.instances = [cloud.first, second.url]
-    newer = cloud.shard("race2", [row(id, seq=2) for id in ids[:500]])
+    newer = cloud.shard("race2", [row(id, seq=2) for id in ids[:500]], seq=2)
     older = cloud.shard("race1", [row(id, seq=1) for id in ids[100:]])
     cloud.publish(older, newer)
     [late], [new] = cloud.receipts("race1"), cloud.receipts("race2")
@@ -345,6 +352,7 @@ def test_what_a_row_does_not_say_stays_as_it_was(cloud: Cloud) -> None:
         {"ga4": {"sessions": 8}},
         {"ga4": {"sessions": 8}},
     ]
+    sets = [{**fields, "consent": GRANTED} for fields in sets]
     rows = [{**row(id), "set": fields} for id, fields in zip(ids, sets, strict=True)]
     rows[4]["unset"] = ["ga4", "ads", "contact.email"]
     [receipt] = cloud.ingested(cloud.shard("maps", rows))
@@ -357,7 +365,7 @@ def test_what_a_row_does_not_say_stays_as_it_was(cloud: Cloud) -> None:
         },
         {"line": 4, "profile_id": None, "reason": "over 1 MiB"},
     ]
-    sync = {"sync": body("", "maps")["sync"]}
+    sync = {"sync": body("", "maps")["sync"], "consent": GRANTED}
     unset = {name: value for name, value in held.items() if name != "country"}
     assert cloud.stored(ids) == {
         ids[0]: {**theirs, "ga4": {**held, "sessions": 8}, **sync},

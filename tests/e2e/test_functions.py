@@ -25,6 +25,7 @@ from cdp.refresh.dead_letters import DocumentDeadLetters
 from cdp.settings import Settings
 from functions.package import package
 from tests import emulators
+from tests.runs import GRANTED, begin
 
 TOPIC = "cdp-shards"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -93,8 +94,12 @@ def log(file: Path):
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def shard(objects, run_id, profile_id="p1", *, shard=0):
-    row = {"profile_id": profile_id, "seq": 1, "hash": "h", "set": {"ga4": {"sessions": "3"}}}
+def shard(cloud, run_id, profile_id="p1", *, shard=0):
+    """Store a shard of one row, of a run that is at it."""
+    objects = cloud.objects
+    begin(cloud.documents, run_id)
+    fields = {"ga4": {"sessions": "3"}, "consent": GRANTED}
+    row = {"profile_id": profile_id, "seq": 1, "hash": "h", "set": fields}
     stored = objects.put(f"runs/{run_id}/part-{shard}.json", json.dumps(row).encode() + b"\n")
     return {
         "run_id": run_id,
@@ -122,7 +127,7 @@ def wait(condition):
 
 
 def test_a_pushed_shard_becomes_profiles_a_receipt_and_one_line_of_log(cloud):
-    data = shard(cloud.objects, "r1")
+    data = shard(cloud, "r1")
     id, status = push(cloud.ingest, data, deliveryAttempt=3)
     assert status == 200
     assert cloud.documents.get("profiles", "p1").body["ga4"] == {"sessions": 3}
@@ -146,7 +151,7 @@ def test_a_pushed_shard_becomes_profiles_a_receipt_and_one_line_of_log(cloud):
 
 
 def test_a_refused_message_is_buried_at_once_and_taken(cloud):
-    data = shard(cloud.objects, "r2") | {"bucket": "mine", "mail": "jane@example.com"}
+    data = shard(cloud, "r2") | {"bucket": "mine", "mail": "jane@example.com"}
     id, status = push(cloud.ingest, data, deliveryAttempt=2)
     assert status == 200
     (dead,) = [dead for dead in cloud.letters.dead(TOPIC) if dead.id == id]
@@ -158,7 +163,7 @@ def test_a_refused_message_is_buried_at_once_and_taken(cloud):
 
 
 def test_a_shard_that_cannot_be_read_is_an_error_and_its_reason_is_logged(cloud):
-    data = shard(cloud.objects, "r3") | {"generation": 1}
+    data = shard(cloud, "r3") | {"generation": 1}
     id, status = push(cloud.ingest, data)
     assert status == 500
     wait(lambda: [line for line in cloud.log("ingest") if line["message"] == "failed"])
@@ -190,9 +195,9 @@ def test_pubsub_delivers_again_and_what_stays_unread_is_buried_with_its_attempts
             topic=f"{path}/topics/{TOPIC}-dead",
             push_config={"push_endpoint": cloud.bury},
         )
-        good = [shard(cloud.objects, "r4", f"q{n}", shard=n) for n in range(12)]
-        bad = shard(cloud.objects, "r5") | {"generation": 1}
-        refused = shard(cloud.objects, "r6") | {"name": "runs/r1/part-0.json"}
+        good = [shard(cloud, "r4", f"q{n}", shard=n) for n in range(12)]
+        bad = shard(cloud, "r5") | {"generation": 1}
+        refused = shard(cloud, "r6") | {"name": "runs/r1/part-0.json"}
         PubSubQueue(cloud.publisher, cloud.project).publish(TOPIC, [bad, refused, *good])
         mine = {"r5", "r6"}
         wait(lambda: mine <= {dead.data.get("run_id") for dead in cloud.letters.dead(TOPIC)})

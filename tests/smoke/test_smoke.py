@@ -22,6 +22,7 @@ from cdp.refresh.ingest import RECEIPTS
 from cdp.refresh.steps import policy_parameters
 from cdp.settings import Settings
 from cdp.warehouse.statements import questions, statements
+from tests.runs import GRANTED, begin
 from tests.unit.warehouse import test_statements
 
 answers = test_statements.answers
@@ -151,7 +152,9 @@ def test_a_field_of_others_survives_the_way_through_the_function(
     platform: Cloud, stranger: str
 ) -> None:
     run_id = f"smoke-{secrets.token_hex(8)}"
-    row = {"profile_id": stranger, "seq": 1, "hash": "1", "set": {"ga4": {"sessions": 3}}}
+    begin(platform.documents, run_id, state="partial")
+    fields = {"ga4": {"sessions": 3}, "consent": GRANTED}
+    row = {"profile_id": stranger, "seq": 1, "hash": "1", "set": fields}
     name = f"runs/{run_id}/part-00000-000000000000.json"
     stored = platform.objects.put(name, json.dumps(row).encode() + b"\n")
     message = {
@@ -172,4 +175,4 @@ def test_a_field_of_others_survives_the_way_through_the_function(
         assert found.body["ga4"]["sessions"] == 3
     finally:
         platform.objects.delete(name)
-        platform.documents.commit([Delete(RECEIPTS, f"{run_id}.0")])
+        platform.documents.commit([Delete(RECEIPTS, f"{run_id}.0"), Delete("runs", run_id)])

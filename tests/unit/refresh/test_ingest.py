@@ -13,6 +13,7 @@ from cdp.objects.folder import FolderObjects
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.port import Refused
 from cdp.refresh.ingest import BadRow, Shard, parse_row
+from tests.runs import begin
 
 NOW = datetime(2021, 1, 29, 8, tzinfo=UTC)
 MIB = 1 << 20
@@ -72,6 +73,7 @@ def test_numbers_may_be_text_as_google_writes_them():
         {"name": "runs/r2/part-0"},
         {"name": "runs/r1/../r2/part-0"},
         {"name": "runs/r1/"},
+        {"name": "runs/r1/plan.json"},
         {"name": "runs/r1/jane@example.com"},
         {"name": "/runs/r1/part-0"},
         {"name": "gs://mine/runs/r1/part-0"},
@@ -212,6 +214,7 @@ def test_the_function_ingests_what_a_push_brings(objects, documents, monkeypatch
 
     ports = SimpleNamespace(objects=objects, documents=documents, refuse=refuse)
     monkeypatch.setattr(main, "platform", lambda: ports)
+    begin(documents, "r1")
     message = put(objects, ndjson(upsert(1)), 1)
     main.ingest(cloud_event(Leased("7", "shards", json.dumps(message), "t", 2, "w.1")))
     assert documents.get("receipts", "r1.0").body["attempt"] == 2
