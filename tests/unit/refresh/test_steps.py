@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,11 +14,14 @@ import pytest
 
 from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import identifier_key
+from cdp.domain.permission import Permission
 from cdp.domain.policy import Policy
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Create
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.queue.local import LocalQueue
+from cdp.refresh.follow import why_stale
+from cdp.refresh.gate import Gate
 from cdp.refresh.runs import LeaseLost, Runs
 from cdp.refresh.shards import TOPIC
 from cdp.refresh.steps import Limits, Steps, policy_parameters
@@ -37,10 +41,11 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
     warehouse = DuckWarehouse(tmp_path, memory_limit="500MB", threads=1)
     make_tables(warehouse)
     (tmp_path / "raw").mkdir()
+    runs = Runs(documents, lease_seconds=60, clock=lambda: NOW)
     steps = Steps(
         warehouse=warehouse,
         documents=documents,
-        runs=Runs(documents, lease_seconds=60, clock=lambda: NOW),
+        runs=runs,
         objects=objects,
         queue=queue,
         dead_letters=queue,
@@ -53,7 +58,13 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
     )
     assert steps.call("lease", "r1", {}) == {"granted": True}
     yield SimpleNamespace(
-        steps=steps, documents=documents, objects=objects, queue=queue, warehouse=warehouse
+        steps=steps,
+        documents=documents,
+        runs=runs,
+        objects=objects,
+        folder=tmp_path / "objects",
+        queue=queue,
+        warehouse=warehouse,
     )
     documents.close()
     queue.close()
@@ -76,14 +87,14 @@ def shard(at: SimpleNamespace, number: int, rows: int) -> None:
     at.objects.put(f"runs/r1/part-{number:05}-000000000000.json", io.BytesIO(lines))
 
 
-def receipt(at: SimpleNamespace, number: int, rows: int, rejected: int = 0) -> None:
+def receipt(at: SimpleNamespace, number: int, rows: int, rejected: int = 0, stale: int = 0) -> None:
     body = {
         "run_id": "r1",
         "shard": number,
         "rows": rows,
-        "written": rows - rejected,
+        "written": rows - rejected - stale,
         "unchanged": 0,
-        "stale": 0,
+        "stale": stale,
         "rejected": rejected,
     }
     at.documents.commit([Create("receipts", f"r1.{number}", body)])
@@ -229,6 +240,30 @@ def test_a_rejected_row_of_nobody_known_leaves_its_shard_in_doubt(at: SimpleName
     assert doubts(answer) == ([0], 10_000, [])
 
 
+def test_a_profile_that_another_writes_stays_in_doubt_alone(at: SimpleNamespace) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3, stale=1, rejected=1)
+    rejected(at, 0, "p_1", "p_2")
+    receipt(at, 1, 2)
+    answer = at.steps.call("receipts", "r1", {})
+    assert answer["complete"] is False
+    assert doubts(answer) == ([-1], 10_000, ["p_1", "p_2"])
+
+
+@pytest.mark.parametrize("told", [(), ("p_1",)])
+def test_a_stale_row_that_nobody_named_leaves_its_shard_in_doubt(
+    at: SimpleNamespace, told: tuple[str, ...]
+) -> None:
+    exported(at, 3, 2)
+    receipt(at, 0, 3, stale=2)
+    if told:
+        rejected(at, 0, *told)
+    receipt(at, 1, 2)
+    answer = at.steps.call("receipts", "r1", {})
+    assert answer["complete"] is False
+    assert doubts(answer)[0] == [0]
+
+
 def test_what_is_in_doubt_is_told_in_little_however_much_it_is(
     at: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,9 +287,131 @@ def test_the_end_adds_up_and_is_partial_while_anything_is_missing(at: SimpleName
     outcome = at.steps.call("settle", "r1", body)
     assert (outcome["state"], outcome["undelivered"], outcome["written"]) == ("partial", 2, 3)
     assert outcome["dead_lettered"] == [{"shard": 1, "reason": "no receipt in time"}]
-    assert len(at.objects.list("runs/r1/part-")) == 2, "what was not delivered is kept"
+    left = [stored.name for stored in at.objects.list("runs/r1/part-")]
+    assert left == ["runs/r1/part-00001-000000000000.json"], "what was not delivered is kept"
     store = at.documents.get("meta", "store")
     assert store is None, "what is partial has not settled"
+
+
+def settle(at: SimpleNamespace, shards: int) -> dict[str, Any]:
+    made_by_a_run(at)
+    published = at.steps.call("publish", "r1", {})
+    body = {"exported": 3, "shards": shards, "rounds": 0, "jumps": 1, **published}
+    outcome: dict[str, Any] = at.steps.call("settle", "r1", body)
+    return outcome
+
+
+def test_a_run_that_met_another_writer_is_partial_and_says_what_to_do(at: SimpleNamespace) -> None:
+    exported(at, 3)
+    receipt(at, 0, 3, stale=1)
+    outcome = settle(at, 1)
+    assert (outcome["state"], outcome["stale"], outcome["written"]) == ("partial", 1, 2)
+    assert at.documents.get("meta", "store") is None, "what is partial has not settled"
+    why = why_stale(outcome)
+    assert why is not None
+    assert why.startswith("1 row met a profile with a seq that no run of this platform had")
+    assert "a document store of its own" in why
+    assert why_stale({**outcome, "state": "succeeded"}) is None
+    assert why_stale({**outcome, "stale": 0}) is None
+
+
+# --- what stays of shards -------------------------------------------------------------------------
+
+
+def parts(at: SimpleNamespace) -> list[str]:
+    """Return which shards there are, as run and number."""
+    stored = at.objects.list("runs/")
+    found = [one.name.split("/") for one in stored if "/part-" in one.name]
+    return [f"{run} {int(name[5:10])}" for _, run, name in found]
+
+
+def left(at: SimpleNamespace, run_id: str, *, days: float = 0) -> None:
+    """Let a run have left a shard so many days ago."""
+    stored = at.objects.put(f"runs/{run_id}/part-00000-000000000000.json", b"{}\n")
+    moment = (NOW - timedelta(days=days)).timestamp()
+    os.utime(at.folder / stored.name, (moment, moment))
+    at.objects.put(f"runs/{run_id}/manifest.json", b"{}")
+
+
+def test_with_the_receipts_everything_of_this_run_and_before_it_goes(at: SimpleNamespace) -> None:
+    """Those of this run are still there: their function was killed between receipt and deletion."""
+    at.steps.call("plan", "r1", {})
+    left(at, "r0")
+    exported(at, 3, 2)
+    for number, rows in enumerate((3, 2)):
+        receipt(at, number, rows)
+    assert settle(at, 2)["state"] == "succeeded"
+    assert parts(at) == []
+    assert len(at.objects.list("runs/r0/")) == 1, "its manifest stays"
+
+
+def test_a_partial_run_keeps_what_may_still_be_delivered_and_nothing_else(
+    at: SimpleNamespace,
+) -> None:
+    left(at, "r0")
+    exported(at, 1, 1, 1)
+    receipt(at, 0, 1)
+    receipt(at, 1, 1, rejected=1)
+    assert settle(at, 3)["state"] == "partial"
+    assert parts(at) == ["r1 2"]
+
+
+def test_a_failed_run_leaves_no_shard_and_another_runs_for_a_week(at: SimpleNamespace) -> None:
+    left(at, "old", days=7.1)
+    left(at, "r0", days=6.9)
+    exported(at, 3, 2)
+    receipt(at, 0, 3)
+    at.steps.call("fail", "r1", {"error": {"message": "no disk", "tags": []}})
+    assert parts(at) == ["r0 0"]
+
+
+def test_a_run_that_finds_nothing_new_deletes_what_is_too_old(at: SimpleNamespace) -> None:
+    parameters = parameter_values(at.steps.call("plan", "r1", {})["parameters"])
+    at.warehouse.run("create or replace table word (lapses_at timestamp)", {})
+    at.warehouse.run("create or replace table statement (state string, said_at timestamp)", {})
+    at.warehouse.run(statements()["81_settled_run"], parameters)
+    at.warehouse.publish("r1")
+    at.steps.call("fail", "r1", {"error": "too late to matter"})
+    at.steps.call("lease", "r2", {})
+    left(at, "old", days=8)
+    left(at, "r0", days=1)
+    assert at.steps.call("plan", "r2", {})["nothing_new"] is True
+    assert parts(at) == ["r0 0"]
+
+
+def test_whoever_takes_the_lease_of_a_dead_run_deletes_its_shards(at: SimpleNamespace) -> None:
+    exported(at, 3)
+    left(at, "r0")
+
+    def free() -> str:
+        at.runs.end("r1", "cancelled", {"error": "cancelled by ada"})
+        return "r1"
+
+    at.steps._free_dead_lease = free
+    assert at.steps.call("lease", "r2", {}) == {"granted": True}
+    assert parts(at) == ["r0 0"]
+
+
+def test_a_shard_that_cannot_be_deleted_spoils_no_end(
+    at: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CdpError("the bucket keeps what it has")
+
+    at.steps.call("plan", "r1", {})
+    monkeypatch.setattr(at.objects, "delete", refuse)
+    exported(at, 3)
+    receipt(at, 0, 3)
+    assert settle(at, 1)["state"] == "succeeded"
+    assert parts(at) == ["r1 0"]
+
+
+def test_a_run_tells_those_who_write_profiles_what_consent_permits(at: SimpleNamespace) -> None:
+    assert "permission" not in at.documents.get("runs", "r1").body
+    at.steps.call("plan", "r1", {})
+    gate = Gate.of(at.documents, "r1")
+    policy = Policy.load(None)
+    assert gate == Gate(1, True, Permission(policy.permission().purposes, frozenset()))
 
 
 def test_an_end_whose_answer_was_lost_is_told_again(at: SimpleNamespace) -> None:
@@ -267,6 +424,7 @@ def test_an_end_whose_answer_was_lost_is_told_again(at: SimpleNamespace) -> None
     outcome = at.steps.call("settle", "r1", body)
     assert outcome["state"] == "succeeded"
     assert at.steps.call("settle", "r1", body) == outcome
+    assert "permission" not in outcome
     assert at.warehouse.published_run() == "r1"
     assert at.documents.get("meta", "store").body["run_id"] == "r1"
 
