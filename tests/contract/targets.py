@@ -54,12 +54,19 @@ class DiesHalfway(SqliteDocuments):
         return super().merge(collection, rows)
 
 
+class DiesBeforeDeleting(FolderObjects):
+    """A store whose process is killed when the receipt is there and the shard is, too."""
+
+    def delete(self, name, generation=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def ingest(event):
-    """Ingest a shard below TEST_HOME; the first delivery dies half-way where TEST_DIES is set."""
+    """Ingest a shard below TEST_HOME; where TEST_DIES says so, the first delivery dies on it."""
     home = Path(os.environ["TEST_HOME"])
     attempt = event.data["deliveryAttempt"]
-    dies = attempt == 1 and "TEST_DIES" in os.environ
-    documents = (DiesHalfway if dies else SqliteDocuments)(home / "documents.sqlite")
-    objects = FolderObjects(home / "objects")
+    dies = os.environ.get("TEST_DIES") if attempt == 1 else None
+    documents = (DiesHalfway if dies == "half-way" else SqliteDocuments)(home / "documents.sqlite")
+    objects = (DiesBeforeDeleting if dies == "deleting" else FolderObjects)(home / "objects")
     ingest_shard(objects, documents, message(event), attempt=attempt, batch_rows=100)
     documents.close()

@@ -440,7 +440,7 @@ def home(tmp_path, monkeypatch):
 def test_a_shard_whose_worker_is_killed_half_way_ends_as_if_it_was_not(
     home, queue, deliver, monkeypatch
 ):
-    monkeypatch.setenv("TEST_DIES", "1")
+    monkeypatch.setenv("TEST_DIES", "half-way")
     objects, documents = FolderObjects(home / "objects"), SqliteDocuments(home / "documents.sqlite")
     queue.publish("shards", [shard(objects, "r1", 250)])
     deliver(INGEST, lease=300.0)
@@ -451,6 +451,21 @@ def test_a_shard_whose_worker_is_killed_half_way_ends_as_if_it_was_not(
     assert counts == expected
     assert receipt["attempt"] == 2
     assert documents.count("profiles") == 250
+    documents.close()
+
+
+def test_a_shard_whose_worker_is_killed_before_it_deletes_it_is_taken_by_its_receipt(
+    home, queue, deliver, monkeypatch
+):
+    monkeypatch.setenv("TEST_DIES", "deleting")
+    objects, documents = FolderObjects(home / "objects"), SqliteDocuments(home / "documents.sqlite")
+    queue.publish("shards", [shard(objects, "r1", 3)])
+    deliver(INGEST, lease=300.0)
+    wait(lambda: queue.pending("shards") == 0)
+    assert queue.dead("shards") == []
+    receipt = documents.get("receipts", "r1.0").body
+    assert (receipt["written"], receipt["attempt"]) == (3, 1)
+    assert len(objects.list("runs/r1/part-")) == 1, "the end of its run deletes it"
     documents.close()
 
 

@@ -101,6 +101,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def shards(cdp: Cdp) -> list[Path]:
+    return list((cdp.home / "objects" / "runs").glob("*/part-*"))
+
+
 def load(cdp: Cdp, folder: Path) -> None:
     cdp.run("load", "ga4", folder / "ga4")
     cdp.run("load", "links", folder / "links")
@@ -129,6 +133,7 @@ def test_after_a_kill_the_next_refresh_ends_in_the_right_documents(
     assert contents(cdp) == expected
     if phase == "export":  # nothing of the killed run may win when it comes late
         assert {body["sync"]["seq"] for body in cdp.documents().values()} == {outcome["seq"]}
+    assert shards(cdp) == []
     assert cdp.refresh()["exported"] == 0
     assert cdp.platform.runs.get(killed)["state"] == "failed"
 
@@ -146,6 +151,19 @@ def test_a_cancelled_run_says_who_ended_it_and_the_next_does_the_rest(
     assert (run.state, run.error) == (State.CANCELLED, "cancelled by bob")
     assert cdp.refresh()["state"] == "succeeded"
     assert contents(cdp) == expected
+
+
+def test_a_run_that_is_cancelled_while_it_exports_leaves_no_shard(cdp: Cdp, demo: Path) -> None:
+    cdp = Cdp(cdp.home, {**cdp.env, "CDP_SHARD_ROWS": "20"})
+    load(cdp, demo)
+    executions = cdp.platform.executions
+    run_id = executions.start({}, by="ada")
+    while not shards(cdp) and not executions.get(run_id).state.ended:
+        time.sleep(0.002)
+    executions.cancel(run_id, by="bob")
+    run = wait(executions, run_id, 60)
+    assert (run.state, run.error) == (State.CANCELLED, "cancelled by bob")
+    assert shards(cdp) == []
 
 
 def test_a_second_start_is_told_which_run_is_refreshing(cdp: Cdp, demo: Path) -> None:

@@ -131,6 +131,35 @@ def test_a_profile_that_nobody_built_goes(refreshed: Cdp) -> None:
     assert refreshed.refresh()["nothing_new"] is True
 
 
+def test_a_profile_that_another_platform_wrote_makes_the_run_partial_until_it_is_put_right(
+    refreshed: Cdp, write: Write
+) -> None:
+    cdp = refreshed
+    documents = cdp.platform.documents
+    ada = profile_of(cdp, "ada")["profile_id"]
+    held = documents.get(PROFILES, ada)
+    assert held is not None
+    theirs = {**held.body, "sync": {**held.body["sync"], "seq": 1_000_000}}
+    documents.commit([Put(PROFILES, ada, theirs)])
+    more = [event("20261002", c, session=2, user=u) for c, u in (("a.1", "ada"), ("b.1", "bob"))]
+    cdp.run("load", "ga4", write("events_20261002.ndjson", more))
+    told = cdp.run("refresh", code=2)
+    assert "1 row met a profile with a seq that no run of this platform had" in " ".join(
+        told.split()
+    )
+    for _ in range(2):  # it stays so, and stays told
+        partial = cdp.refresh(code=2)
+        assert (partial["state"], partial["stale"], partial["rejected"]) == ("partial", 1, 0)
+        (rejected,) = (cdp.home / "objects/runs" / partial["run_id"] / "rejected").iterdir()
+        assert json.loads(rejected.read_text())["profile_id"] == ada
+    assert documents.get(PROFILES, ada).body == theirs  # type: ignore[union-attr]
+    del theirs["sync"]
+    documents.commit([Put(PROFILES, ada, theirs)])
+    assert cdp.refresh()["state"] == "succeeded"
+    assert cdp.documents()[ada]["ga4"]["sessions"] == 2
+    assert cdp.refresh()["nothing_new"] is True
+
+
 def test_another_salt_over_a_store_that_is_not_empty_is_refused(refreshed: Cdp) -> None:
     cdp = refreshed
     before = cdp.documents()
