@@ -24,7 +24,7 @@ CONSENT = st.dictionaries(
     st.sampled_from([*NAMES, "other"]),
     st.fixed_dictionaries({}, optional={"state": st.sampled_from(STATES), "source": st.just("x")}),
 )
-SETS = st.sets(st.sampled_from(sorted(FIELDS)))
+SETS = st.sets(st.sampled_from(sorted(FIELDS)), max_size=4)
 
 
 def row(paths: set[str], consent: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +55,18 @@ def test_a_row_is_refused_where_a_field_of_it_is_forbidden_and_only_there(
     told = permission.refusal(row(paths, consent))
     assert (told is None) == (not wrong)
     assert told is None or told.split(" ")[0] in wrong
+
+
+@pytest.mark.parametrize("silent", [(), ("marketing",), ("ads",)])
+@pytest.mark.parametrize("state", [*STATES, None])
+def test_of_every_state_and_silence_the_rule_is_the_one_in_words(
+    state: str | None, silent: tuple[str, ...]
+) -> None:
+    permission = Permission({"contact.email": "marketing"}, silent)
+    consent = {"marketing": {"state": state} if state else {}}
+    may = state == "granted" or (state == "unknown" and silent == ("marketing",))
+    assert (permission.refusal(row({"contact.email"}, consent)) is None) == may
+    assert permission.refusal(row({"contact.email"}, {})) is not None
 
 
 @given(PERMISSIONS, st.lists(st.tuples(CONSENT, SETS), max_size=4))
