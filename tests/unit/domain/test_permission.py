@@ -124,3 +124,10 @@ def test_a_row_that_sets_nothing_needs_no_consent() -> None:
 def test_every_field_of_a_policy_has_its_purpose() -> None:
     assert SHIPPED.purposes.keys() == FIELDS.keys()
     assert all(path.count(".") == 1 for path in FIELDS), "a row is asked group by group"
+
+
+def test_of_a_group_the_field_that_is_forbidden_is_named() -> None:
+    permission = Permission({"contact.email": "ads", "contact.phone": "marketing"}, ())
+    fields = row({"contact.email", "contact.phone"}, {"ads": {"state": "granted"}})
+    reason = permission.refusal(fields)
+    assert reason == "contact.phone needs consent to marketing, which the row does not state"
