@@ -5,7 +5,7 @@ Parts are made on first use, so that a function pays only for those that it need
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cdp.governance.accounts import Accounts
     from cdp.governance.actions import Governance
     from cdp.governance.audit import Audit
+    from cdp.governance.desk import Identifier
     from cdp.objects.port import ObjectStore
     from cdp.profiles.port import DocumentStore
     from cdp.queue.port import DeadLetters, Queue, Refused
@@ -139,8 +140,22 @@ class Platform(ABC):
         from cdp.governance.actions import Governance  # noqa: PLC0415
 
         return Governance(
-            self.documents, self.accounts, self.audit, self.executions, self.executions.start
+            self.documents,
+            self.accounts,
+            self.audit,
+            self.executions,
+            self.executions.start,
+            policy=self.policy,
+            profiles_of=self._profiles_of,
         )
+
+    def _profiles_of(self, identifier: "Identifier") -> list[str]:
+        from cdp.insight.consent import profiles_of  # noqa: PLC0415
+
+        if self.published_version() is None:
+            return []
+        with closing(self.published()) as warehouse:
+            return profiles_of(warehouse, identifier.type, identifier.value)
 
     def steps_over(self, warehouse: "Warehouse", queue: "Queue") -> "Steps":
         """Return what the workflow asks of Python, over these two and the deployment's own."""

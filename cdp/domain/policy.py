@@ -152,6 +152,7 @@ class Events(_Table):
 
 class Access(_Table):
     masked: tuple[IdentifierType, ...]
+    reveals_a_day: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 50
 
 
 class Policy(_Table):

@@ -5,17 +5,22 @@ offers it has shown, and leaves a row in the audit log: with the change in one c
 change happens elsewhere, one before it and one after.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cdp.domain.access import NotPermitted, Role
 from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
 from cdp.executions.port import Executions
 from cdp.governance.accounts import Account, AccountError, Accounts
-from cdp.governance.audit import Audit, Outcome
-from cdp.profiles.port import DocumentStore, Write
+from cdp.governance.audit import Audit, Outcome, redacted
+from cdp.governance.desk import Decided, Desk, Identifier
+from cdp.governance.reveals import Reveals
+from cdp.profiles.port import AlreadyExists, Conflict, DocumentStore, Write
+
+R = TypeVar("R")
 
 MIN_REASON: Final = 8
 EXPORT_AT_MOST: Final = 50_000
@@ -41,6 +46,7 @@ class Governance:
 
     Args:
         start: starts a refresh, with its arguments and who starts it; returns the run's id.
+        profiles_of: returns the ids of the profiles that the warehouse knows an identifier's to be.
     """
 
     def __init__(
@@ -50,12 +56,17 @@ class Governance:
         audit: Audit,
         executions: Executions,
         start: Callable[..., str],
+        *,
+        policy: Policy,
+        profiles_of: Callable[[Identifier], Sequence[str]],
     ) -> None:
         self._documents = documents
         self._accounts = accounts
         self._audit = audit
         self._executions = executions
         self._start = start
+        self._desk = Desk(documents, policy, profiles_of)
+        self._reveals = Reveals(documents, policy.access.reveals_a_day)
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -108,10 +119,23 @@ class Governance:
 
         Raises:
             NotPermitted: no role.
-            CdpError: no reason to speak of.
+            CdpError: no reason to speak of, or as many reveals as a day may have.
         """
         self.require(actor, Role.MARKETER, "profile:reveal", profile_id)
-        self._commit(actor, "profile:reveal", profile_id, [], reason=_reason(reason))
+        said = _reason(reason)
+        try:
+            self._again(
+                lambda: self._commit(
+                    actor,
+                    "profile:reveal",
+                    profile_id,
+                    self._reveals.counted(_name(actor), self._audit.now()),
+                    reason=said,
+                )
+            )
+        except NotPermitted:
+            self._commit(actor, "profile:reveal", profile_id, [], outcome=Outcome.REFUSED)
+            raise
 
     def download(self, actor: Actor, profile_id: str, *, whole: bool) -> None:
         """Record that the actor takes a profile's document away.
@@ -146,6 +170,103 @@ class Governance:
             files: rows by name, without folders.
         """
         self._commit(actor, f"load:{kind}", kind, [], details={"files": dict(files)})
+
+    # --- consent ----------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        actor: Actor,
+        type: str,
+        told: str,
+        purpose: str,
+        state: str,
+        *,
+        channel: str,
+        reason: str,
+        notice: str | None = None,
+    ) -> Decided:
+        """Write down what a person decided; a denial acts on the stored profiles at once.
+
+        Args:
+            told: the identifier, as it was told.
+            channel: how the person told it, one of `CHANNELS`.
+            notice: the version of the notice that the person saw, where it is known.
+
+        Raises:
+            NotPermitted: not an admin.
+            CdpError: no identifier, purpose, state, channel, or no reason to speak of.
+        """
+        return self._decide(
+            actor,
+            [Identifier(type, told)],
+            purpose,
+            state,
+            action="consent:decide",
+            channel=channel,
+            reason=reason,
+            notice=notice,
+        )
+
+    def resolve(
+        self,
+        actor: Actor,
+        profile_id: str,
+        others: Sequence[Identifier],
+        purpose: str,
+        state: str,
+        *,
+        reason: str,
+    ) -> Decided:
+        """Settle a disagreement: the person's identifiers that say otherwise now say *state*.
+
+        Args:
+            others: those identifiers, clients by their bare ids.
+
+        Raises:
+            NotPermitted: not an admin.
+            CdpError: as of `decide`.
+        """
+        return self._decide(
+            actor,
+            others,
+            purpose,
+            state,
+            action="consent:resolve",
+            target=profile_id,
+            channel="desk",
+            reason=reason,
+        )
+
+    def _decide(
+        self,
+        actor: Actor,
+        identifiers: Sequence[Identifier],
+        purpose: str,
+        state: str,
+        *,
+        action: str,
+        target: str = "",
+        channel: str,
+        reason: str,
+        notice: str | None = None,
+    ) -> Decided:
+        self.require(actor, Role.ADMIN, action, target or purpose)
+        told = {"channel": channel, "reason": redacted(_reason(reason)), "notice": notice or ""}
+        made = self._desk.decisions(
+            identifiers, purpose, state, at=self._audit.now(), by=_name(actor), **told
+        )
+
+        def commit() -> list[str]:
+            ids, writes = self._desk.added(made)
+            details = {"purpose": purpose, "state": state, "channel": channel, "decisions": ids}
+            self._commit(
+                actor, action, target or ids[0], writes, reason=told["reason"], details=details
+            )
+            return ids
+
+        # First kept, then acted upon: a run that misses the one sees the other.
+        ids = self._again(commit)
+        return self._desk.acted(ids, made)
 
     # --- accounts ---------------------------------------------------------------------------------
 
@@ -226,6 +347,14 @@ class Governance:
         raise NotPermitted(
             f"this needs the role {role.value}; yours is {has}. Ask an admin for it."
         )
+
+    def _again(self, commit: Callable[[], R]) -> R:
+        """Return what *commit* does, which reads anew where another writer was quicker."""
+        while True:
+            try:
+                return commit()
+            except (AlreadyExists, Conflict):
+                continue
 
     def _commit(
         self,

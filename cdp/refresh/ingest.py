@@ -29,6 +29,7 @@ from cdp.profiles.port import (
     check_id,
 )
 from cdp.queue.port import Refused
+from cdp.refresh.pending import Pending
 
 RECEIPTS: Final = "receipts"
 MAX_LINE: Final = 1_048_576
@@ -126,6 +127,7 @@ def ingest_shard(
         return Receipt(**known.body)
     at = timestamp(clock())
     counts = dict.fromkeys(Outcome, 0)
+    pending = Pending(documents, shard.run_id)
     with ExitStack() as stack:
         stream = stack.enter_context(objects.open(shard.name, shard.generation))
         rejects = stack.enter_context(Rejects())
@@ -134,7 +136,9 @@ def ingest_shard(
         size = 0
 
         def flush() -> None:
-            outcomes = documents.merge(PROFILES, [row for _, row in batch])
+            rows = pending.kept_out([row for _, row in batch])
+            outcomes = documents.merge(PROFILES, rows)
+            pending.written(rows, outcomes)
             for (number, row), outcome in zip(batch, outcomes, strict=True):
                 counts[outcome] += 1
                 if outcome is Outcome.TOO_LARGE:

@@ -24,7 +24,7 @@ from cdp.profiles.port import (
     DocumentStore,
 )
 from cdp.queue.port import DeadLetters, Queue
-from cdp.refresh import schema
+from cdp.refresh import pending, schema
 from cdp.refresh.runs import Runs
 from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
 from cdp.refresh.store import Store
@@ -140,7 +140,7 @@ class Steps:
         found = self._documents.get("runs", run_id)
         if found is None or found.body["state"] not in {"succeeded", "partial"}:
             return None
-        beside = {"started_at", "ended_at", "arguments", "days", "outnumbered"}
+        beside = {"started_at", "ended_at", "arguments", "days", "outnumbered", "decisions"}
         return {name: value for name, value in found.body.items() if name not in beside}
 
     def lease(self, run_id: str, body: Any) -> dict[str, Any]:
@@ -198,6 +198,7 @@ class Steps:
             "now": self._clock(),
         }
         state = self._warehouse.query(statements()["90_state"], asked).to_dicts()[0]
+        decisions = pending.copy(self._documents, self._warehouse, after=state["decision"])
         run = self._runs.outnumber(run_id, state["seq"])
         doubt = self._store.is_another(state, run)
         cleaned = {
@@ -219,7 +220,7 @@ class Steps:
         )
         for day in work:
             cleaned[day.table.day] = days.version_of(day.table)
-        fingerprint = self._fingerprint(cleaned)
+        fingerprint = self._fingerprint(cleaned, decisions)
         recall = full or doubt or self._store.miscounts(state)
         nothing_new = (
             not work
@@ -235,6 +236,7 @@ class Steps:
             return {"nothing_new": True, "outcome": outcome}
         self._runs.note(
             run_id,
+            decisions=decisions,
             days=[
                 {
                     "day": day.table.day.isoformat(),
@@ -297,9 +299,9 @@ class Steps:
         parts += [self._property, *(str(rules[name]) for name in _CLEANING_PARAMETERS)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
-    def _fingerprint(self, cleaned: Mapping[date, str]) -> str:
+    def _fingerprint(self, cleaned: Mapping[date, str], decisions: str) -> str:
         """Name all input of a run: equal fingerprints end in equal profiles."""
-        parts = [f"{day}={version}" for day, version in sorted(cleaned.items())]
+        parts = [decisions, *(f"{day}={version}" for day, version in sorted(cleaned.items()))]
         parts += self._warehouse.loaded_versions()
         parts += [self._policy.digest, *statements().values()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -58,7 +58,7 @@ class EmptyWarehouse:
     def query(self, sql, parameters):
         if "from cleaned_day" in sql and "order by" in sql:
             return pl.DataFrame()
-        none = dict.fromkeys(("fingerprint", "store_id", "run_id"))
+        none = dict.fromkeys(("fingerprint", "store_id", "run_id", "decision"))
         counts = dict.fromkeys(("seq", "unsettled", "live", "live_settled"), 0)
         return pl.DataFrame([{**none, **counts, "store_run_known": False}])
 
@@ -160,6 +160,8 @@ def provided(answers) -> dict[str, dict[str, str]]:
     given: dict[str, dict[str, str]] = {
         "83_store": {"ids": "ARRAY<STRING>"},
         "84_recall": {"doubt": "BOOL"},
+        "85_reopen": {"decided": "ARRAY<STRING>"},
+        "86_decide": {"decided": "ARRAY<STRING>"},
         "13_unspelled": {"rules": "STRING", "most": "INT64"},
         "14_spell": {"rules": "STRING", "spelled": "ARRAY<STRING>"},
         "90_state": {"store_run": "STRING", "now": "TIMESTAMP"},
