@@ -16,7 +16,7 @@ REDACTED: Final = "(redacted)"
 
 # Addresses, also in a URL, and numbers with a country or an area: what somebody may take for one.
 _PERSONAL: Final = re2.compile(
-    r"[^\s@<>()\[\],;:\"']+(?:@|%40)[\pL\pN.-]+\.\pL{2,}"
+    r"[^\s@<>()?&=/\[\],;:\"']+(?:@|%40)[\pL\pN.-]+\.\pL{2,}"
     r"|(?:\+|\b0)[0-9][0-9 ()./-]{5,18}[0-9]"
 )
 
