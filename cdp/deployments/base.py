@@ -150,7 +150,7 @@ class Platform(ABC):
         )
 
     def _profiles_of(self, identifier: "Identifier") -> list[str]:
-        from cdp.insight.consent import profiles_of  # noqa: PLC0415
+        from cdp.insight.requests import profiles_of  # noqa: PLC0415
 
         if self.published_version() is None:
             return []

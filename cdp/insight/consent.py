@@ -323,15 +323,6 @@ def history(warehouse: Warehouse, policy: Policy, profile_id: str, limit: int = 
     ]
 
 
-def profiles_of(warehouse: Warehouse, type: str, value: str) -> list[str]:
-    """Return the ids of the profiles that the word of an identifier binds.
-
-    Args:
-        value: as it is joined, a client by its bare id.
-    """
-    return [row["profile_id"] for row in ask(warehouse, "consent_profiles", type=type, value=value)]
-
-
 def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -47,6 +47,11 @@ class Pending:
                 for denial in new:
                     self._decisions.withdraw_from(row.id, denial)
 
+    def settle(self) -> None:
+        """Withdraw once more: whom a denial concerned may live on in another profile by now."""
+        for denial in self._look():
+            self._decisions.withdraw(denial)
+
     def _look(self) -> list[Denial]:
         """Return the denials since the last look, mostly none: that costs one small read."""
         if self._decisions.last() <= self._seen:

@@ -388,6 +388,7 @@ class Steps:
         Args:
             body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
+        pending.Pending(self._documents, run_id).settle()
         delivered = self._shards.delivered(run_id)
         complete = delivered["undelivered"] == delivered["rejected"] == 0
         if complete:

@@ -5,24 +5,20 @@
 -- params:  @decided ARRAY<STRING>: see 86_decide
 update published as t
 set settled = false
-where t.profile_id in (
-  with told as (
-    select json_value(d, '$.type') as type, json_value(d, '$.value') as value
-    from unnest(@decided) as d
-  ),
-  named as (
-    select i.identifier_id
-    from identifier as i
-    left join client as c on i.type = 'client_id' and c.client_key = i.value
-    join told as n on n.type = i.type and n.value = coalesce(c.client_id, i.value)
-  ),
-  bearer as (
-    select identifier_id from named
-    union distinct
-    select b.other_id from bound as b join named as n on n.identifier_id = b.identifier_id
-  )
+from (
   select p.profile_id
-  from identity as p
-  join bearer as b on b.identifier_id = p.identifier_id
-  where p.present
-)
+  from unnest(@decided) as d
+  join identifier as i on i.type = json_value(d, '$.type')
+  left join client as c on i.type = 'client_id' and c.client_key = i.value
+  join identity as p on p.identifier_id = i.identifier_id
+  where p.present and coalesce(c.client_id, i.value) = json_value(d, '$.value')
+  union distinct
+  select p.profile_id
+  from unnest(@decided) as d
+  join identifier as i on i.type = json_value(d, '$.type')
+  left join client as c on i.type = 'client_id' and c.client_key = i.value
+  join bound as b on b.identifier_id = i.identifier_id
+  join identity as p on p.identifier_id = b.other_id
+  where p.present and coalesce(c.client_id, i.value) = json_value(d, '$.value')
+) as s
+where s.profile_id = t.profile_id

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdp.domain.merge import Merge, Outcome
+from cdp.domain.merge import Kind, Merge, Outcome
 from cdp.domain.policy import Policy
 from cdp.domain.withdrawal import Denial
 from cdp.objects.folder import FolderObjects
@@ -235,6 +235,20 @@ def test_a_batch_costs_two_small_reads_where_nothing_was_decided(
     ingest_shard(objects, documents, shard(objects))
     assert documents.moments.count("before counters is read") == 2
     assert "before decisions is read" not in documents.moments
+
+
+def test_whom_a_run_merged_meanwhile_is_found_before_it_settles(
+    documents: Interleaved, objects: FolderObjects
+) -> None:
+    # Nothing but the id of before tells whose the device is.
+    documents.commit([Put(PROFILES, "p_old", {"sync": {"state": "live", "seq": 0, "hash": "h"}})])
+    decide(documents, "client_id", "9.9", "ads", profiles=("p_old",))
+    ingest_shard(objects, documents, shard(objects))
+    merged = Merge("p_old", 1, "r1", AT, "h1", kind=Kind.MERGED, into="p_bob")
+    documents.merge(PROFILES, [merged])
+    assert "ads" in held(documents)["bob"]
+    pending.Pending(documents, "r1").settle()
+    assert {who for who, body in held(documents).items() if "ads" in body} == {"ada", "eve"}
 
 
 # --- into the warehouse ---------------------------------------------------------------------------
