@@ -43,12 +43,11 @@ def decide(
 ) -> None:
     """Write down what a person decided; a denial acts on the stored profile at once.
 
-    An address with an @ is an e-mail, a number with its country a phone number; what else it is,
-    --type says.
+    What has an @ is an e-mail address, what begins with + a phone number; else --type says.
     """
     told = platform.governance.decide(
         shell(),
-        type_ or _looks_like(platform, identifier),
+        type_ or _looks_like(identifier),
         identifier,
         purpose,
         state,
@@ -59,12 +58,13 @@ def decide(
     out.print(str(told))
 
 
-def _looks_like(platform: Platform, identifier: str) -> str:
-    speller = platform.policy.speller()
-    for type_ in ("email", "phone"):
-        if not speller.spell(type_, identifier, "admin").problem:
-            return type_
-    raise CdpError("the identifier may be a user id or a client id; say which with --type")
+def _looks_like(identifier: str) -> str:
+    """Return the type of what nobody takes for another: digits alone may be a user id."""
+    if "@" in identifier:
+        return "email"
+    if identifier.strip().startswith("+"):
+        return "phone"
+    raise CdpError("the identifier may be a user id, a client id or a phone number; say --type")
 
 
 @click.command()
@@ -115,6 +115,6 @@ def _told(platform: Platform, one: Entry) -> dict[str, str | bool | None]:
 
 
 def _text(value: str | bool | None) -> str:
-    return (
-        {True: "yes", False: "no", None: ""}.get(value, "") if not isinstance(value, str) else value
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value or ""
