@@ -169,7 +169,10 @@ class Governance:
             kind: `ga4`, `links` or `consent`.
             files: rows by name, without folders.
         """
-        self._commit(actor, f"load:{kind}", kind, [], details={"files": dict(files)})
+        told = [(redacted(name), rows) for name, rows in files.items()]
+        # Names that differ in an address only are alike now.
+        names = {name: sum(rows for one, rows in told if one == name) for name, _ in told}
+        self._commit(actor, f"load:{kind}", kind, [], details={"files": names})
 
     # --- consent ----------------------------------------------------------------------------------
 

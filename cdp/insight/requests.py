@@ -8,7 +8,9 @@ from typing import Any, Final
 from cdp.domain.access import Ground
 from cdp.domain.identifiers import Speller
 from cdp.domain.policy import Policy
+from cdp.domain.withdrawal import Denial
 from cdp.insight.ask import ask
+from cdp.insight.person import Identifier
 from cdp.insight.stitching.parts import ground_of
 from cdp.profiles.decisions import FIRST, Decisions
 from cdp.profiles.port import DocumentStore
@@ -97,7 +99,6 @@ def _not_weighed(
     policy: Policy,
     names: Sequence[str],
 ) -> list[Entry]:
-    copied = ask(warehouse, "consent_copied")[0]["decision_id"] if warehouse else None
     found = [
         Entry(
             at=datetime.fromisoformat(body["at"]),
@@ -115,10 +116,36 @@ def _not_weighed(
             profile_id=None,
             weighed=False,
         )
-        for document in Decisions(documents).after(copied or FIRST)
+        for document in Decisions(documents).after(_copied(warehouse))
         if (body := document.body)["value"] in names
     ]
     return found[::-1]
+
+
+def _copied(warehouse: Warehouse | None) -> str:
+    """Return the id of the last decision that was published."""
+    return (ask(warehouse, "consent_copied")[0]["decision_id"] if warehouse else None) or FIRST
+
+
+def withdrawn_since(warehouse: Warehouse, documents: DocumentStore) -> frozenset[Identifier]:
+    """Return the identifiers that were withdrawn since *warehouse* was published.
+
+    It would still permit to show them.
+    """
+    decisions, copied = Decisions(documents), _copied(warehouse)
+    if decisions.last() <= copied:
+        return frozenset()
+    found: set[Identifier] = set()
+    for document in decisions.after(copied):
+        if "denial" not in document.body:
+            continue
+        denial = Denial.of(document.body["denial"])
+        theirs = {Identifier(denial.type, denial.value)}
+        if not denial.alone and denial.profiles:
+            rows = ask(warehouse, "consent_members", profile_ids=denial.profiles)
+            theirs |= {Identifier(**row) for row in rows}
+        found |= {one for one in theirs if f"identifiers.{one.type}" in denial.fields}
+    return frozenset(found)
 
 
 def profiles_of(warehouse: Warehouse, type: str, value: str) -> list[str]:

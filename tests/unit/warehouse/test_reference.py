@@ -386,6 +386,7 @@ def answerable(warehouse: DuckWarehouse, question: str) -> dict[str, Value]:
     first, last = column("select event_date from cleaned_day order by event_date")[:: int(DAYS) - 1]
     return {
         **policy_parameters(Policy.load(None)),
+        "profile_ids": [person],
         "profile_id": merged[0] if question == "stitching_heir" else person,
         "client_keys": keys,
         "opened_keys": keys[:1],

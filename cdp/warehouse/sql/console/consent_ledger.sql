@@ -2,8 +2,8 @@
 -- identifiers that are in no profile, and that no document holds.
 -- grain:   one row per statement
 -- inputs:  consent_statement, identity, identifier, client, bound, identifier_permit
--- params:  @names ARRAY<STRING>: how what is looked for may be joined, a client by its bare id,
---          @most INT64: rows
+-- params:  @names ARRAY<STRING>: how what is looked for may be joined, a client by its bare id, or a
+--          profile's id; @most INT64: rows
 -- output:  asked BOOL: of an identifier that is looked for; profile_id STRING: whose it is, null:
 --          nobody's; granted STRING '|analytics||ads|': the purposes that its consent permits
 with named as (
@@ -15,12 +15,12 @@ with named as (
 person as (
   select distinct p.profile_id
   from identity as p
-  join (
+  left join (
     select identifier_id from named
     union distinct
     select b.other_id from bound as b join named as n on n.identifier_id = b.identifier_id
   ) as n on n.identifier_id = p.identifier_id
-  where p.present
+  where p.present and (n.identifier_id is not null or p.profile_id in unnest(@names))
 ),
 member as (
   select p.identifier_id, min(p.profile_id) as profile_id
