@@ -214,8 +214,8 @@ def disagreements(
     if page.found:
         with card(
             "Resolve one",
-            "The identifiers that say otherwise get a decision, as the person's own, with a reason. "
-            "A No acts at once, a Yes with the next refresh.",
+            "The identifiers that say otherwise get a decision, as the person's own. A No acts at "
+            "once, a Yes with the next refresh.",
         ):
             names = {
                 f"{found.profile_id} · {found.purpose} · {found.state}": found

@@ -268,11 +268,13 @@ def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool)
                 icon=":material/person:",
                 query_params={"profile": profile_id},
             )
+        # What was decided since the last run is not in the warehouse's state yet.
+        newer = {(one.purpose, one.type, one.value) for one in said if not one.weighed}
         in_force = {
             (told.at, told.purpose, told.state, told.source, told.type, told.value)
             for profile_id in found
             for told in consent.history(warehouse, policy, profile_id)
-            if told.in_force
+            if told.in_force and (told.purpose, told.type, told.value) not in newer
         }
         nobodys = masks.shower(masks.masked(is_admin))
         _table(said, in_force, lambda one: _shown(one, shows, nobodys), is_admin=is_admin)
