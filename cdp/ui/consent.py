@@ -195,8 +195,8 @@ def disagreements(
                     "Purpose": found.purpose,
                     "In force": [found.state],
                     "By": found.source,
-                    "Granted by": _side(found.said, "granted", show),
-                    "Denied by": _side(found.said, "denied", show),
+                    "Granted by": "; ".join(_side(found.said, "granted", show)),
+                    "Denied by": "; ".join(_side(found.said, "denied", show)),
                 }
                 for found in page.found
             ],
@@ -228,17 +228,18 @@ def disagreements(
                 for column, state in ((left, "granted"), (right, "denied")):
                     with column:
                         st.markdown(f"**{state.capitalize()} by**")
-                        st.markdown(words.plain(_side(found.said, state, show)))
+                        for one in _side(found.said, state, show):
+                            st.caption(words.plain(one))
                 resolve(found)
 
 
-def _side(said: Sequence[consent.Said], state: str, show: Show) -> str:
-    return "; ".join(
+def _side(said: Sequence[consent.Said], state: str, show: Show) -> list[str]:
+    return [
         f"{NAMES[one.type]} {show(one.type, one.value, one.ground)}, "
         f"{one.source}, {words.day(one.at)}"
         for one in said
         if one.state == state
-    )
+    ]
 
 
 def decisions(report: Report, loads: Sequence[Document], unheard: Callable[[], None]) -> None:

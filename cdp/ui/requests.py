@@ -16,7 +16,7 @@ from cdp.ui import app, frame, masks, words
 from cdp.ui.frame import card
 from cdp.ui.masks import NAMES, Show
 from cdp.ui.profile import identities
-from cdp.ui.profile.consent import state_column
+from cdp.ui.profile.consent import RULE, state_column
 from cdp.warehouse.port import Warehouse
 
 Act = Callable[..., None]
@@ -54,27 +54,33 @@ def on_request(act: Act, *, is_admin: bool) -> None:
             )
             return
         with st.form("decision", border=False):
-            left, right = st.columns([1, 2])
+            left, middle, right = st.columns(3)
             left.selectbox(
                 "Identifier is", list(NAMES), key="kind", index=1, format_func=NAMES.__getitem__
             )
-            right.text_input("Identifier", key="told", max_chars=500, placeholder="As they told it")
+            middle.text_input(
+                "Identifier", key="told", max_chars=500, placeholder="As they told it"
+            )
+            right.selectbox(
+                "Purpose", list(app.platform().policy.purposes), key="about", index=None
+            )
             left, middle, right = st.columns(3)
-            left.selectbox("Purpose", list(app.platform().policy.purposes), key="about")
-            middle.selectbox("They say", STATES[::-1], key="says", format_func=_SAYS.__getitem__)
-            right.selectbox("Told by", CHANNELS, key="channel", format_func=_TOLD_BY.__getitem__)
-            left, right = st.columns([2, 1])
-            left.text_input(
-                "Why",
-                key="why",
-                max_chars=500,
-                help="The audit log keeps it. Addresses and numbers in it are left out.",
+            left.selectbox("They say", STATES[::-1], key="says", format_func=_SAYS.__getitem__)
+            middle.selectbox(
+                "Told by", CHANNELS, key="channel", index=None, format_func=_TOLD_BY.__getitem__
             )
             right.text_input(
                 "Notice",
                 key="notice",
                 max_chars=80,
-                help="The version of the notice that they saw, where it is known.",
+                placeholder="Its version, if known",
+                help="The version of the notice that they saw.",
+            )
+            st.text_input(
+                "Why",
+                key="why",
+                max_chars=500,
+                help="The audit log keeps it. Addresses and numbers in it are left out.",
             )
             st.form_submit_button(
                 "Write it down",
@@ -94,9 +100,9 @@ def _decide(actor: str) -> None:
         actor,
         form["kind"],
         form["told"] or "",
-        form["about"],
+        form["about"] or "",
         form["says"],
-        channel=form["channel"],
+        channel=form["channel"] or "",
         reason=form["why"] or "",
         notice=form["notice"] or None,
     )
@@ -302,6 +308,7 @@ def _table(
     if not said:
         st.caption("Nothing was ever said.")
         return
+    st.caption(RULE)
     st.dataframe(
         [
             {
