@@ -8,11 +8,13 @@ Source: GDPR Art. 7(3): to withdraw is as easy as to give, and holds from then o
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from cdp.domain.consent import VALUES
 from cdp.domain.payload import FIELDS
-from cdp.domain.policy import Policy
+
+if TYPE_CHECKING:  # whoever only applies a denial needs no policy, nor what reads one
+    from cdp.domain.policy import Policy
 
 _CONTACT: Final = {"contact.email": ("contact.email_valid",)}
 """Fields that tell of an address, and go with it."""
@@ -41,7 +43,7 @@ class Denial:
 
     @classmethod
     def under(
-        cls, policy: Policy, type: str, value: str, purpose: str, *, at: str, source: str
+        cls, policy: "Policy", type: str, value: str, purpose: str, *, at: str, source: str
     ) -> Self:
         """Return the denial of *purpose* by one identifier, as *policy* has it.
 

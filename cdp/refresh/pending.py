@@ -1,25 +1,17 @@
-"""Decisions that a run has not weighed: brought into the warehouse, or kept out of what it writes.
+"""Denials that a run has not weighed, kept out of what it writes.
 
 The plan copies what was decided until then, and the run notes how far that went. What a later
 denial closes is gone from the stored profiles at once; no row that was computed before may bring it
 back, whether the run succeeds, dies, or its shard is delivered again.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from cdp.domain.merge import Kind, Merge, Outcome
 from cdp.domain.withdrawal import Denial, value_at, withdrawn
 from cdp.profiles.decisions import FIRST, Decisions
 from cdp.profiles.port import DocumentStore
-from cdp.warehouse.port import Value, Warehouse
-from cdp.warehouse.statements import statements
-
-_A_STATEMENT: Final = 1_000
-_COPIED: Final = ("type", "value", "purpose", "state", "at", "source", "by", "notice")
-_MADE_BY_A_RUN: Final = frozenset({"bound", "client", "identifier"})
 
 
 class Pending:
@@ -72,28 +64,3 @@ class Pending:
                 lost = [path for path in denial.fields if value_at(fields, path) is None]
                 row = replace(row, set=fields, unset=[*row.unset, *lost])
         return row
-
-
-def copy(documents: DocumentStore, warehouse: Warehouse, *, after: str | None) -> str:
-    """Bring new decisions into the warehouse; return the id of the last one that is there then.
-
-    Run again, it adds nothing; a warehouse that was lost gets all of them again.
-
-    Args:
-        after: the id of the last one that is there already, None of none.
-    """
-    last = after or FIRST
-    told: list[str] = []
-    for found in Decisions(documents).after(last):
-        body = {name: found.body[name] for name in _COPIED}
-        told.append(json.dumps({"decision_id": found.id, **body}, ensure_ascii=False))
-        last = found.id
-    # Without a run's tables nothing was published that could have changed.
-    names = ["86_decide"]
-    if told and warehouse.shapes().keys() >= _MADE_BY_A_RUN:
-        names.insert(0, "85_reopen")
-    for start in range(0, len(told), _A_STATEMENT):
-        for name in names:
-            some: dict[str, Value] = {"decided": told[start : start + _A_STATEMENT]}
-            warehouse.run(statements()[name], some)
-    return last

@@ -24,7 +24,8 @@ from cdp.profiles.port import (
     DocumentStore,
 )
 from cdp.queue.port import DeadLetters, Queue
-from cdp.refresh import pending, schema
+from cdp.refresh import decided, schema
+from cdp.refresh.pending import Pending
 from cdp.refresh.runs import Runs
 from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
 from cdp.refresh.store import Store
@@ -198,7 +199,7 @@ class Steps:
             "now": self._clock(),
         }
         state = self._warehouse.query(statements()["90_state"], asked).to_dicts()[0]
-        decisions = pending.copy(self._documents, self._warehouse, after=state["decision"])
+        decisions = decided.copy(self._documents, self._warehouse, after=state["decision"])
         run = self._runs.outnumber(run_id, state["seq"])
         doubt = self._store.is_another(state, run)
         cleaned = {
@@ -388,7 +389,7 @@ class Steps:
         Args:
             body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
-        pending.Pending(self._documents, run_id).settle()
+        Pending(self._documents, run_id).settle()
         delivered = self._shards.delivered(run_id)
         complete = delivered["undelivered"] == delivered["rejected"] == 0
         if complete:

@@ -14,11 +14,8 @@ from cdp.objects.folder import FolderObjects
 from cdp.profiles.decisions import Decisions
 from cdp.profiles.port import PROFILES, Delete, Put
 from cdp.profiles.sqlite import SqliteDocuments
-from cdp.refresh import pending
 from cdp.refresh.ingest import ingest_shard
-from cdp.warehouse.duckdb import DuckWarehouse
-from cdp.warehouse.statements import statements
-from tests.tables import make_tables
+from cdp.refresh.pending import Pending
 
 POLICY = Policy.load(None)
 AT = "2026-11-05T08:00:00.000000Z"
@@ -247,64 +244,5 @@ def test_whom_a_run_merged_meanwhile_is_found_before_it_settles(
     merged = Merge("p_old", 1, "r1", AT, "h1", kind=Kind.MERGED, into="p_bob")
     documents.merge(PROFILES, [merged])
     assert "ads" in held(documents)["bob"]
-    pending.Pending(documents, "r1").settle()
+    Pending(documents, "r1").settle()
     assert {who for who, body in held(documents).items() if "ads" in body} == {"ada", "eve"}
-
-
-# --- into the warehouse ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckWarehouse]:
-    found = DuckWarehouse(tmp_path, memory_limit="500MB", threads=1)
-    make_tables(found)
-    yield found
-    found.close()
-
-
-def test_decisions_are_copied_once_in_order_and_again_where_the_warehouse_lost_them(
-    documents: Interleaved, warehouse: DuckWarehouse
-) -> None:
-    assert pending.copy(documents, warehouse, after=None) == ""
-    decide(documents)
-    decide(documents, "client_id", "1.1", "ads", "granted")
-    for after in (None, "d_0000000001", None):
-        assert pending.copy(documents, warehouse, after=after) == "d_0000000002"
-    table = "select * from desk_decision order by decision_id"
-    rows = warehouse.query(table, {}).to_dicts()
-    assert [(r["decision_id"], r["type"], r["value"], r["state"]) for r in rows] == [
-        ("d_0000000001", "email", "bob@example.com", "denied"),
-        ("d_0000000002", "client_id", "1.1", "granted"),
-    ]
-    assert (rows[0]["purpose"], rows[0]["source"], rows[0]["told_by"]) == (
-        "marketing",
-        "admin",
-        "grace",
-    )
-    assert rows[0]["decided_at"].isoformat().startswith("2026-11-05T08:00:00")
-    warehouse.run("delete from desk_decision where true", {})
-    assert pending.copy(documents, warehouse, after=None) == "d_0000000002"
-    assert len(warehouse.query(table, {})) == 2
-
-
-def test_whom_a_decision_may_have_changed_is_written_again(
-    documents: Interleaved, warehouse: DuckWarehouse
-) -> None:
-    for sql in (
-        "create table client as select 'p/1/1.1' as client_key, '1.1' as client_id",
-        "create table identifier as select 1 as identifier_id, 'client_id' as type, "
-        "'p/1/1.1' as value union all select 2, 'user_id', 'ada' "
-        "union all select 3, 'user_id', 'bob'",
-        "create table bound as select 1 as identifier_id, 3 as other_id",
-        "insert into identity (identifier_id, profile_id, present) values "
-        "(1, 'p_device', true), (2, 'p_ada', true), (3, 'p_bound', true)",
-        "insert into published (profile_id, payload_hash, state, seq, settled) values "
-        "('p_device', 'h', 'live', 1, true), ('p_ada', 'h', 'live', 1, true), "
-        "('p_bound', 'h', 'live', 1, true)",
-    ):
-        warehouse.run(sql, {})
-    decide(documents, "client_id", "1.1", "ads")
-    pending.copy(documents, warehouse, after=None)
-    open_ = "select profile_id from published where not settled order by profile_id"
-    assert warehouse.query(open_, {}).to_series().to_list() == ["p_bound", "p_device"]
-    assert "85_reopen" in statements()
