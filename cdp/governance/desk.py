@@ -73,7 +73,7 @@ class Desk:
         at: str,
         **more: str,
     ) -> list[dict[str, Any]]:
-        """Return the documents of decisions; they hold no number yet.
+        """Return the documents of decisions; they have no ids yet.
 
         Args:
             at: timestamp text.
@@ -120,7 +120,7 @@ class Desk:
 
     def added(self, made: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Write]]:
         """Return ids for them, and the writes that add them."""
-        return self._decisions.added(made)
+        return self._decisions.added(made, at=made[0]["at"])
 
     def acted(self, ids: Sequence[str], made: Sequence[Mapping[str, Any]]) -> Decided:
         """Act on those that deny, once they are kept, and tell what came of it."""

@@ -7,6 +7,7 @@ that was planned before it brings.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cdp.domain.merge import Outcome, withdrawal
@@ -28,10 +29,15 @@ FIRST: Final = ""
 
 _COUNTER: Final = ("counters", DECISIONS)
 _AT_ONCE: Final = 300
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Decisions:
-    """Documents `decisions/<id>` and `counters/decisions`: a decision's id is its number."""
+    """Documents `decisions/<id>`, whose ids are in their order, and `counters/decisions`, the last.
+
+    An id is the decision's moment, or the next one that is free: it goes on rising where the store
+    was put back from an older copy, and the warehouse knows decisions that it has lost.
+    """
 
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
@@ -41,12 +47,19 @@ class Decisions:
         found = self._documents.get(*_COUNTER)
         return _id(found.body["value"]) if found else FIRST
 
-    def added(self, bodies: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Write]]:
-        """Return ids for decisions, and the writes that add them; Conflict says to ask again."""
+    def added(
+        self, bodies: Sequence[Mapping[str, Any]], *, at: str
+    ) -> tuple[list[str], list[Write]]:
+        """Return ids for decisions, and the writes that add them; Conflict says to ask again.
+
+        Args:
+            at: timestamp text.
+        """
         found = self._documents.get(*_COUNTER)
-        before = found.body["value"] if found else 0
-        ids = [_id(before + number) for number in range(1, len(bodies) + 1)]
-        counter = {"value": before + len(bodies)}
+        now = (datetime.fromisoformat(at) - _EPOCH) // timedelta(microseconds=1)
+        first = max(now, found.body["value"] + 1 if found else 0)
+        ids = [_id(first + place) for place in range(len(bodies))]
+        counter = {"value": first + len(bodies) - 1}
         writes: list[Write] = [
             Put(*_COUNTER, counter, expect=found.version) if found else Create(*_COUNTER, counter)
         ]
@@ -78,4 +91,4 @@ class Decisions:
 
 
 def _id(number: int) -> str:
-    return f"d_{number:010}"
+    return f"d_{number:016}"

@@ -496,13 +496,14 @@ def test_decisions_are_read_in_order_from_any_of_them_on(documents):
     decisions = Decisions(documents)
     assert decisions.last() == FIRST
     for state in ("denied", "granted", "denied"):
-        _, writes = decisions.added([{"state": state}])
+        _, writes = decisions.added([{"state": state}], at="2026-10-01T12:00:00Z")
         documents.commit(writes)
-    _, late = decisions.added([{"state": "granted"}])
-    documents.commit(decisions.added([{"state": "denied"}] * 2)[1])
+    _, late = decisions.added([{"state": "granted"}], at="2026-10-01T12:00:00Z")
+    # A clock that is behind gives no id that comes before.
+    documents.commit(decisions.added([{"state": "denied"}] * 2, at="2026-10-01T11:00:00Z")[1])
     with pytest.raises(Conflict):
         documents.commit(late)
-    known = [f"d_{n:010}" for n in range(1, 6)]
+    known = [f"d_179085600000000{n}" for n in range(5)]
     assert decisions.last() == known[-1]
     for place, after in enumerate([FIRST, *known]):
         assert [found.id for found in decisions.after(after)] == known[place:]

@@ -1,6 +1,7 @@
 """Decisions on request act at once, and hold whatever a running refresh brings."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,11 +64,13 @@ def test_a_no_acts_at_once_and_stays_and_a_yes_opens_it_with_the_next_refresh(kn
     assert contact(known) == "ada@example.org"
     told = known.json("consent", "ada@example.org")
     of_marketing = [one for one in told if one["purpose"] == "marketing"]
-    assert [(one["state"], one["source"], one["evidence"]) for one in of_marketing] == [
-        ("granted", "admin", "decision d_0000000002"),
-        ("denied", "admin", "decision d_0000000001"),
-        ("granted", "crm", "consent.ndjson, line 1"),
+    assert [(one["state"], one["source"]) for one in of_marketing] == [
+        ("granted", "admin"),
+        ("denied", "admin"),
+        ("granted", "crm"),
     ]
+    evidence = [re.sub(r"[0-9]{16}", "…", one["evidence"]) for one in of_marketing]
+    assert evidence == ["decision d_…", "decision d_…", "consent.ndjson, line 1"]
 
 
 def test_a_yes_that_follows_a_no_before_any_refresh_brings_everything_back(known: Cdp) -> None:
@@ -93,11 +96,7 @@ def test_the_history_is_told_though_no_document_holds_the_person(known: Cdp) -> 
     decide(known, "ada", "denied", "analytics", "--type", "user_id")
     known.run("profile", "ada", code=1)
     (fresh, *_) = known.json("consent", "ada")
-    assert (fresh["state"], fresh["weighed"], fresh["evidence"]) == (
-        "denied",
-        False,
-        "decision d_0000000001",
-    )
+    assert (fresh["state"], fresh["weighed"]) == ("denied", False)
     known.refresh()
     told = known.json("consent", "ada")
     (asked,) = [one for one in told if one["asked"]]

@@ -166,7 +166,7 @@ def test_a_decision_says_who_told_what_how_and_the_log_names_nobody(
         channel="letter", reason="ada@example.com wrote", notice="2026-05",
     )  # fmt: skip
     (found,) = documents.page(DECISIONS).documents
-    assert [found.id] == told.ids == ["d_0000000001"]
+    assert [found.id] == told.ids == ["d_1790856000000000"]
     body = {name: value for name, value in found.body.items() if name != "denial"}
     assert body == {
         "type": "email",
@@ -187,7 +187,7 @@ def test_a_decision_says_who_told_what_how_and_the_log_names_nobody(
         "decisions": told.ids,
     }
     assert audited(documents, "actor", "action", "target", "reason", "details") == [
-        ("grace", "consent:decide", "d_0000000001", "(redacted) wrote", details)
+        ("grace", "consent:decide", "d_1790856000000000", "(redacted) wrote", details)
     ]
 
 
@@ -245,8 +245,10 @@ def test_of_two_decisions_at_once_both_are_kept_one_after_the_other(
     decide(make(meanwhile), "user_id", "ada", "analytics")
     found = list(Decisions(documents).after(""))
     assert [(one.id, one.body["purpose"]) for one in found] == [
-        ("d_0000000001", "ads"),
-        ("d_0000000002", "analytics"),
+        ("d_1790856000000000", "ads"),
+        ("d_1790856000000001", "analytics"),
     ]
-    assert Decisions(documents).last() == "d_0000000002"
-    assert [one.id for one in Decisions(documents).after("d_0000000001")] == ["d_0000000002"]
+    assert Decisions(documents).last() == "d_1790856000000001"
+    assert [one.id for one in Decisions(documents).after("d_1790856000000000")] == [
+        "d_1790856000000001"
+    ]

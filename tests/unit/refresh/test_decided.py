@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cdp.profiles.decisions import DECISIONS, Decisions
+from cdp.profiles.port import Delete, Put
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.refresh import decided
 from cdp.warehouse.duckdb import DuckWarehouse
@@ -33,13 +35,13 @@ def test_decisions_are_copied_once_in_order_and_again_where_the_warehouse_lost_t
     assert decided.copy(documents, warehouse, after=None) == ""
     decide(documents)
     decide(documents, "client_id", "1.1", "ads", "granted")
-    for after in (None, "d_0000000001", None):
-        assert decided.copy(documents, warehouse, after=after) == "d_0000000002"
+    for after in (None, "d_1793865600000000", None):
+        assert decided.copy(documents, warehouse, after=after) == "d_1793865600000001"
     table = "select * from desk_decision order by decision_id"
     rows = warehouse.query(table, {}).to_dicts()
     assert [(r["decision_id"], r["type"], r["value"], r["state"]) for r in rows] == [
-        ("d_0000000001", "email", "bob@example.com", "denied"),
-        ("d_0000000002", "client_id", "1.1", "granted"),
+        ("d_1793865600000000", "email", "bob@example.com", "denied"),
+        ("d_1793865600000001", "client_id", "1.1", "granted"),
     ]
     assert (rows[0]["purpose"], rows[0]["source"], rows[0]["told_by"]) == (
         "marketing",
@@ -48,8 +50,24 @@ def test_decisions_are_copied_once_in_order_and_again_where_the_warehouse_lost_t
     )
     assert rows[0]["decided_at"].isoformat().startswith("2026-11-05T08:00:00")
     warehouse.run("delete from desk_decision where true", {})
-    assert decided.copy(documents, warehouse, after=None) == "d_0000000002"
+    assert decided.copy(documents, warehouse, after=None) == "d_1793865600000001"
     assert len(warehouse.query(table, {})) == 2
+
+
+def test_what_is_decided_after_the_store_was_put_back_from_an_older_copy_is_copied(
+    documents: SqliteDocuments, warehouse: DuckWarehouse
+) -> None:
+    decide(documents)
+    found = documents.get("counters", "decisions")
+    assert found is not None
+    decide(documents, "user_id", "ada", "ads")
+    last = decided.copy(documents, warehouse, after=None)
+    documents.commit([Put("counters", "decisions", found.body), Delete(DECISIONS, last)])
+    (old,) = Decisions(documents).after("")
+    _, writes = Decisions(documents).added([old.body], at="2026-11-06T08:00:00.000000Z")
+    documents.commit(writes)
+    assert decided.copy(documents, warehouse, after=last) > last
+    assert len(warehouse.query("select decision_id from desk_decision", {})) == 3
 
 
 def test_whom_a_decision_may_have_changed_is_written_again(

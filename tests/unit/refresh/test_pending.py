@@ -114,7 +114,7 @@ def decide(  # noqa: PLR0917
     if state == "denied":
         body["denial"] = {**denial.body, "profiles": list(profiles)}
     decisions = Decisions(documents)
-    _, writes = decisions.added([body])
+    _, writes = decisions.added([body], at=AT)
     documents.commit(writes)
     if state == "denied":
         decisions.withdraw(Denial.of(body["denial"]))

@@ -350,7 +350,7 @@ def refresh(to: Comparison, steps: Steps, run_id: str, shown: list[tuple[str, An
     (user,) = to.warehouse.query(known, {}).to_series()
     decided = {"type": "user_id", "value": user, "purpose": "ads", "state": "denied"}
     decided |= {"at": "2026-11-01T08:00:00.000000Z", "source": "admin", "by": "ada", "notice": ""}
-    told_here = [json.dumps({"decision_id": "d_0000000001", **decided})]
+    told_here = [json.dumps({"decision_id": "d_1793865600000000", **decided})]
     for name in ("85_reopen", "86_decide"):
         to.run(name, {"decided": told_here})
     for name in ("91_cleaned_days", "93_identifier_profile", "95_migrations"):
