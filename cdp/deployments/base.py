@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from cdp.governance.accounts import Accounts
     from cdp.governance.actions import Governance
     from cdp.governance.audit import Audit
+    from cdp.governance.erasures import Erasures
     from cdp.objects.port import ObjectStore
     from cdp.profiles.port import DocumentStore
     from cdp.queue.port import DeadLetters, Queue, Refused
     from cdp.refresh.steps import Steps
     from cdp.warehouse.ga4_files import Loaded
-    from cdp.warehouse.port import Warehouse
+    from cdp.warehouse.port import Erasure, Warehouse
     from cdp.warehouse.row_files import LoadedRows
 
 
@@ -141,6 +142,28 @@ class Platform(ABC):
         return Governance(
             self.documents, self.accounts, self.audit, self.executions, self.executions.start
         )
+
+    @cached_property
+    def erasures(self) -> "Erasures":
+        from cdp.governance.erasures import Erasures  # noqa: PLC0415
+
+        return Erasures(
+            self.documents,
+            self.governance,
+            lambda: self.salt,
+            approval=self.policy.erasure.approval,
+        )
+
+    def erased(self) -> "Erasure | None":
+        """Return whom a load leaves out; None where nobody was erased."""
+        from cdp.domain.identifiers import identifier_key  # noqa: PLC0415
+        from cdp.insight.erasure import tombstones  # noqa: PLC0415
+        from cdp.warehouse.port import Erasure  # noqa: PLC0415
+
+        stones = tombstones(self.documents)
+        if not stones:
+            return None
+        return Erasure(self.settings.property, stones, identifier_key(self.salt), {})
 
     def steps_over(self, warehouse: "Warehouse", queue: "Queue") -> "Steps":
         """Return what the workflow asks of Python, over these two and the deployment's own."""

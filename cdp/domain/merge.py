@@ -58,10 +58,13 @@ _STATES: Final = {
 def outcome(document: Mapping[str, Any] | None, row: Merge) -> Outcome:
     """Return what *row* does to *document*, of which only `sync` is read; None is no document.
 
-    The order is that of `seq`, whatever the order of arrival. A row with `confirm` is written also
+    An erasure is for good: whatever comes after it, of whatever `seq`, is stale. Else the order is
+    that of `seq`, whatever the order of arrival. A row with `confirm` is written also
     where nothing else changes: its `seq` keeps out what an earlier run may still deliver.
     """
     stamp = _map((document or {}).get("sync"))
+    if stamp.get("state") == _STATES[Kind.DELETE] and row.kind is not Kind.DELETE:
+        return Outcome.STALE
     seq = stamp.get("seq")
     if not isinstance(seq, int):
         return Outcome.WRITTEN

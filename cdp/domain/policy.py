@@ -154,6 +154,10 @@ class Access(_Table):
     masked: tuple[IdentifierType, ...]
 
 
+class Erasure(_Table):
+    approval: bool = False
+
+
 class Policy(_Table):
     """A policy in force; `digest` names its content."""
 
@@ -167,6 +171,7 @@ class Policy(_Table):
     events: Events
     fields: Mapping[str, str]
     access: Access
+    erasure: Erasure = Erasure()
     _source: str = PrivateAttr(default=_SHIPS)
 
     @field_validator("regions")
@@ -287,6 +292,7 @@ _TABLES: Final[Mapping[str, type[_Table]]] = {
     "gpc": Gpc,
     "events": Events,
     "access": Access,
+    "erasure": Erasure,
 }
 _SETS: Final[Mapping[str, Sequence[str]]] = {
     "identifiers": ("blocked", "blocked_patterns", "not_a_user_id"),

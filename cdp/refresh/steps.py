@@ -18,6 +18,7 @@ from cdp.domain.identifiers import AROUND, INVISIBLE, identifier_key
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
 from cdp.insight import reports
+from cdp.insight.erasure import number
 from cdp.insight.overview import freshness
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import (
@@ -25,6 +26,7 @@ from cdp.profiles.port import (
 )
 from cdp.queue.port import DeadLetters, Queue
 from cdp.refresh import schema
+from cdp.refresh.erasing import Erasing
 from cdp.refresh.runs import Runs
 from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
 from cdp.refresh.store import Store
@@ -97,6 +99,15 @@ class Steps:
             dead_letters=dead_letters,
             topic=topic,
         )
+        self._erasing = Erasing(
+            warehouse=warehouse,
+            documents=documents,
+            objects=objects,
+            speller=policy.speller,
+            property=property,
+            salt=salt,
+            clock=clock,
+        )
         self._policy = policy
         self._property = property
         self._zone = zone
@@ -115,6 +126,7 @@ class Steps:
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "schema": self.schema,
+            "erase": self.erase,
             "plan": self.plan,
             "recall": self.recall,
             "spell": self.spell,
@@ -129,8 +141,8 @@ class Steps:
         }
         if name not in known:
             raise UnknownStep(f"no step {name!r}; there are {', '.join(known)}")
-        if name in {"plan", "settle"} and (outcome := self._told(run_id)):
-            return {"nothing_new": True, "outcome": outcome} if name == "plan" else outcome
+        if name in {"erase", "plan", "settle"} and (outcome := self._told(run_id)):
+            return outcome if name == "settle" else {"nothing_new": True, "outcome": outcome}
         if name != "lease":
             self._runs.renew(run_id)
         return known[name](run_id, body)
@@ -174,6 +186,24 @@ class Steps:
         every_day = not (arguments.get("since") or arguments.get("until"))
         left = schema.pending(self._warehouse, self._documents, every_day=every_day)
         return {"migrations": left}
+
+    def erase(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Carry out the erasures that wait, before anything is planned over what they take away.
+
+        Args:
+            body: `erase`: the run is for that alone.
+
+        Returns:
+            `nothing_new` with the run's `outcome`, where the run ends here.
+        """
+        carried_out = self._erasing.carry_out(run_id, self._runs.get(run_id)["seq"])
+        if carried_out:
+            self._runs.note(run_id, erased=len(carried_out))
+        if not (body or {}).get("erase"):
+            return {"nothing_new": False}
+        outcome = self._outcome(run_id, "succeeded", {"erased": len(carried_out)})
+        self._runs.end(run_id, "succeeded", outcome)
+        return {"nothing_new": True, "outcome": outcome}
 
     # --- plan -------------------------------------------------------------------------------------
 
@@ -288,6 +318,7 @@ class Steps:
             "full": full,
             "fingerprint": fingerprint,
             "store_id": store_id,
+            "erased": number(self._documents) > 0,
         }
 
     def _cleaning_digest(self) -> str:

@@ -3,7 +3,9 @@
 -- inputs:  export_event   the rows of the export's tables that end in @suffixes
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
 --          @blocked, @not_user_id STRING: expressions over lower-case values; @invisible, @around
---          STRING: see cdp.domain.identifiers
+--          STRING: see cdp.domain.identifiers; @erased BOOL: there are tombstones; @key STRING: see
+--          22_keyed
+-- Who was erased stays out, whatever the export still holds of them.
 -- A denied row keeps what it counts by, and nothing that tells of somebody or of where they were.
 -- Export rows have no id. Rows that agree in day, stream, client, user, session, name, time and
 -- parameters, in whatever order, are one event told twice.
@@ -24,6 +26,24 @@ with alike as (
   where e.table_suffix in unnest(@suffixes)
   group by 1, 2, 3
   having count(*) > 1
+),
+met as (
+  select distinct
+    'client_id' as type,
+    concat(@property, '/', coalesce(e.stream_id, ''), '/', e.user_pseudo_id) as value
+  from export_event as e
+  where @erased and e.table_suffix in unnest(@suffixes)
+  union distinct
+  select distinct
+    'user_id', regexp_replace(normalize(regexp_replace(e.user_id, @invisible, ''), nfc), @around, '')
+  from export_event as e
+  where @erased and e.table_suffix in unnest(@suffixes)
+),
+erased as (
+  select distinct m.type, m.value
+  from met as m
+  join tombstone as t
+    on t.keyed = to_hex(sha256(concat(@key, to_hex(sha256(concat(@key, m.type, '|', m.value))))))
 ),
 typed as (
   select
@@ -134,6 +154,10 @@ select
     null, transaction_id
   ) as transaction_id,
   revenue
-from once;
+from once as o
+left join erased as c
+  on c.type = 'client_id' and c.value = concat(@property, '/', coalesce(o.stream_id, ''), '/', o.client_id)
+left join erased as u on u.type = 'user_id' and u.value = o.user_id
+where c.value is null and u.value is null;
 
 commit transaction

@@ -6,7 +6,8 @@
 --          @blocked, @not_user_id, @invisible, @around STRING, @signals ARRAY<STRING> of
 --          'purpose|column', @gpc_parameter STRING, @gpc_purposes ARRAY<STRING>,
 --          @denied_row STRING: user_id, or row: who has no client then says nothing,
---          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64
+--          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64,
+--          @erased BOOL, @key STRING: see 10_events
 -- rule:    a row speaks for its client. One without a client that denies speaks for its user id; of
 --          what it grants, nobody knows for whom. Only what differs from the same client's answer
 --          before is a statement; of two at one instant the denial. 'Unset' and null say nothing,
@@ -45,6 +46,22 @@ speaking as (
       and not regexp_contains(lower(user_id), @blocked)
       and not regexp_contains(lower(user_id), @not_user_id)
 ),
+met as (
+  select distinct type, value from speaking
+  where @erased
+),
+erased as (
+  select m.type, m.value
+  from met as m
+  join tombstone as t
+    on t.keyed = to_hex(sha256(concat(@key, to_hex(sha256(concat(@key, m.type, '|', m.value))))))
+),
+heard as (
+  select s.*
+  from speaking as s
+  left join erased as e on e.type = s.type and e.value = s.value
+  where e.value is null
+),
 purposes as (
   select
     split(p, '|')[safe_offset(0)] as purpose, split(p, '|')[safe_offset(1)] as told_by,
@@ -58,7 +75,7 @@ daily as (
   select
     event_date, type, value, client_id, analytics_storage, ads_storage, gpc,
     min(event_at) as first_at
-  from speaking
+  from heard
   group by event_date, type, value, client_id, analytics_storage, ads_storage, gpc
 ),
 wavering as (
@@ -76,7 +93,7 @@ answers as (
   union all
   select s.event_date, s.type, s.value, s.client_id, s.analytics_storage, s.ads_storage, s.gpc,
     s.event_at
-  from speaking as s
+  from heard as s
   join wavering as w on w.event_date = s.event_date and w.type = s.type and w.value = s.value
 ),
 by_purpose as (

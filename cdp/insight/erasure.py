@@ -1,0 +1,148 @@
+"""Who would be erased, what is held of them where, and what was erased."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cdp.domain.erasure import ERASURES, Held, Subject
+from cdp.domain.identifiers import Speller
+from cdp.domain.payload import IDENTIFIER_TYPES
+from cdp.domain.policy import Policy
+from cdp.insight.ask import ask
+from cdp.profiles.port import PROFILES, Document, DocumentStore, Where
+from cdp.warehouse.port import Warehouse
+
+COUNTER: Final = "erasures"
+ASKED: Final = "awaiting approval"
+OPEN: Final = "under way"
+DONE: Final = "done"
+"""The states of an erasure; one that awaits approval does nothing yet."""
+
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an erasure would take away.
+
+    Args:
+        found: whether anything is held; where nothing is, a tombstone keeps it out from now on.
+        rows: by table of the warehouse, those that hold any.
+        documents: ids of the profiles whose documents go, those of former profiles included.
+    """
+
+    subject: Subject
+    found: bool
+    rows: dict[str, int]
+    documents: list[str]
+
+
+def preview(
+    warehouse: Warehouse | None,
+    documents: DocumentStore,
+    policy: Policy,
+    told: Sequence[str],
+    *,
+    only: bool,
+) -> Preview:
+    """Return what is held of whoever has one of some identifiers.
+
+    Args:
+        warehouse: what readers see; None where nothing was refreshed yet.
+        told: identifiers, spelled in any way; a profile's id stands for all of its.
+        only: these identifiers alone, and not what was joined with them.
+    """
+    speller = policy.speller()
+    values = list(dict.fromkeys(value for text in told for value in speller.spellings(text)))
+    values += [text for text in told if text not in values]
+    rows = ask(warehouse, "erasure_subject", values=values) if warehouse else []
+    held = [
+        Held(row["type"] or "", row["value"], row["identifier_id"], row["profile_id"])
+        for row in rows
+    ]
+    if only:
+        wanted = set(values)
+        held = [one for one in held if one.value in wanted or _bare(one) in wanted]
+    # What no run has joined: only said, only loaded, or not seen yet.
+    met = {one.value for one in held} | {_bare(one) for one in held}
+    held += [
+        Held(type_, value)
+        for text in told
+        for type_, value in _guessed(speller, text)
+        if value not in met
+    ]
+    ids = {one for value in values for one in documents.find(value)}
+    subject = Subject((*held, *(Held("", None, None, one) for one in sorted(ids))))
+    former = former_profiles(warehouse, subject.profiles) if warehouse else []
+    subject = Subject((*subject.held, *(Held("", None, None, one) for one in former)))
+    counts: dict[str, int] = {}
+    if warehouse:
+        answered = ask(warehouse, "erasure_rows", **parameters(subject))
+        counts = {row["table_name"]: row["held"] for row in answered if row["held"]}
+    there = documents.get_many(PROFILES, subject.profiles)
+    return Preview(subject, bool(rows or there or counts), counts, sorted(there))
+
+
+def _guessed(speller: Speller, text: str) -> list[tuple[str, str]]:
+    """Return what an identifier may be that nothing tells the type of."""
+    spelled = {type_: speller.spell(type_, text, "") for type_ in IDENTIFIER_TYPES}
+    right = {type_: one.value for type_, one in spelled.items() if one.problem is None}
+    sure = [type_ for type_ in ("email", "phone") if type_ in right]
+    return [(type_, right[type_]) for type_ in sure or right]
+
+
+def _bare(one: Held) -> str | None:
+    return (one.value or "").rpartition("/")[2] if one.type == "client_id" else None
+
+
+def parameters(subject: Subject) -> dict[str, list[str] | list[int]]:
+    """Return what statements about somebody's rows are given; a list's first tells its type."""
+    return {
+        "subjects": subject.subjects or [""],
+        "clients": subject.clients or [""],
+        "users": subject.users or [""],
+        "profiles": subject.profiles or [""],
+        "ids": subject.ids or [-1],
+    }
+
+
+def former_profiles(warehouse: Warehouse, profiles: Sequence[str]) -> list[str]:
+    """Return the profiles that ended in these, whatever the number of merges between."""
+    known = set(profiles)
+    last = sorted(known)
+    while last:
+        rows = ask(warehouse, "erasure_former", profiles=last)
+        last = sorted({row["profile_id"] for row in rows} - known)
+        known.update(last)
+    return sorted(known.difference(profiles))
+
+
+def number(documents: DocumentStore) -> int:
+    """Return the number of the newest erasure; 0 where there is none."""
+    found = documents.get("counters", COUNTER)
+    return int(found.body["value"]) if found else 0
+
+
+def erasures(documents: DocumentStore) -> Iterator[Document]:
+    """Yield every erasure, in the order in which they were asked for."""
+    cursor = None
+    while True:
+        page = documents.page(
+            ERASURES, where=[Where("number", ">", 0)], after=cursor, limit=_AT_ONCE
+        )
+        yield from page.documents
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def tombstones(documents: DocumentStore) -> frozenset[str]:
+    """Return what stands for every identifier that was erased."""
+    if not number(documents):
+        return frozenset()
+    return frozenset(
+        one
+        for found in erasures(documents)
+        if found.body["state"] != ASKED
+        for one in found.body["tombstones"]
+    )

@@ -1,0 +1,222 @@
+"""Take the rows of who was erased out of loaded files; what stays is written anew, byte by byte."""
+
+import glob
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from cdp.domain.identifiers import AROUND, INVISIBLE, Speller, keyed
+from cdp.warehouse.port import Erasure
+from cdp.warehouse.sources import connect, literal, move, sync, workplace
+
+REDACTED: Final = "(redacted)"
+_TYPES: Final = {"raw_link": ("a", "b"), "raw_decision": ("",)}
+
+
+def forget(raw: Path, erasure: Erasure, *, memory_limit: str, threads: int) -> dict[str, int]:
+    """Rewrite the files below the folder *raw*; return how many rows each table lost or changed.
+
+    Files that hold nothing of the erased are not touched; one that keeps no row goes.
+    """
+    counts: dict[str, int] = {}
+    with workplace(raw) as scratch, connect(scratch, memory_limit, threads, ordered=True) as db:
+        for file in sorted(raw.glob("events_*.parquet")):
+            if count := forget_events(db, file, scratch, erasure):
+                counts[file.stem] = count
+        for table in _TYPES:
+            for file in sorted((raw / table).glob("*.parquet")):
+                if count := _forget_rows(db, table, file, scratch, erasure):
+                    counts[table] = counts.get(table, 0) + count
+            if (raw / table).is_dir():
+                sync(raw / table)
+        sync(raw)
+    return counts
+
+
+def forget_events(
+    db: duckdb.DuckDBPyConnection, file: Path, scratch: Path, erasure: Erasure
+) -> int:
+    """Rewrite a table of the export in its place; return how many rows went or changed."""
+    reader = _reader(file)
+    clients, users = _met(db, reader, erasure)
+    theirs = " OR ".join(
+        [
+            *([f"({_client(erasure.property)}) IN ({_list(clients)})"] if clients else []),
+            *([f"({_USER}) IN ({_list(users)})"] if users else []),
+        ]
+    )
+    theirs = f"coalesce({theirs}, false)" if theirs else "false"
+    pattern = mentioned(erasure.mentions)
+    told = f"({theirs})"
+    if pattern:
+        told += f" OR ({_any_text(db, reader, pattern)})"
+    (count,) = db.execute(f"SELECT count(*) FROM {reader} WHERE {told}").fetchone() or (0,)
+    if not count:
+        return 0
+    columns = _redacted(db, reader, pattern) if pattern else "*"
+    return _rewrite(db, file, scratch, f"SELECT {columns} FROM {reader} WHERE NOT {theirs}", count)
+
+
+def _met(
+    db: duckdb.DuckDBPyConnection, reader: str, erasure: Erasure
+) -> tuple[list[str], list[str]]:
+    """Return the client keys and the user ids of the file that were erased."""
+    found = []
+    for type_, value in (("client_id", _client(erasure.property)), ("user_id", _USER)):
+        inner = f"sha256($key || '{type_}|' || value)"
+        rows = db.execute(
+            f"SELECT value FROM (SELECT DISTINCT {value} AS value FROM {reader}) "
+            f"WHERE value IS NOT NULL AND list_contains($keyed, sha256($key || {inner}))"
+            if len(erasure.keyed) < _FEW
+            else f"SELECT value FROM (SELECT DISTINCT {value} AS value FROM {reader}) "
+            f"WHERE sha256($key || {inner}) IN (SELECT unnest($keyed))",
+            {"key": erasure.key, "keyed": sorted(erasure.keyed)},
+        ).fetchall()
+        found.append([value for (value,) in rows])
+    return found[0], found[1]
+
+
+_FEW: Final = 16
+_USER: Final = (
+    f"regexp_replace(nfc_normalize(regexp_replace(user_id, {literal(INVISIBLE)}, '', 'g')), "
+    f"{literal(AROUND)}, '', 'g')"
+)
+
+
+def _client(property_: str) -> str:
+    return f"{literal(property_)} || '/' || coalesce(stream_id, '') || '/' || user_pseudo_id"
+
+
+def _list(values: Iterable[str]) -> str:
+    return ", ".join(map(literal, values))
+
+
+def _reader(file: Path) -> str:
+    return f"read_parquet({literal(glob.escape(str(file)))}, hive_partitioning=false)"
+
+
+def mentioned(values: Sequence[str]) -> str:
+    """Return an expression (RE2) for any of these addresses and numbers, also in a URL's spelling.
+
+    Empty where there is none.
+    """
+    return "|".join(_mention(value) for value in values if value)
+
+
+def _mention(value: str) -> str:
+    spelled = re.escape(value)
+    for char in "@+":
+        coded = f"%(?:25)*{ord(char):02x}"
+        spelled = spelled.replace(re.escape(char), f"(?:{re.escape(char)}|{coded})")
+    return spelled
+
+
+def _any_text(db: duckdb.DuckDBPyConnection, reader: str, pattern: str) -> str:
+    """Return whether any text of a row holds the pattern."""
+    texts = [
+        f"regexp_matches(CAST({_quoted(name)} AS VARCHAR), {literal(pattern)}, 'i')"
+        for name, kind in _columns(db, reader).items()
+        if _holds_text(kind)
+    ]
+    return f"coalesce({' OR '.join(f'coalesce({text}, false)' for text in texts)}, false)"
+
+
+def _redacted(db: duckdb.DuckDBPyConnection, reader: str, pattern: str) -> str:
+    """Return every column, with the pattern taken out of its texts."""
+    return ", ".join(
+        f"{_scrubbed(_quoted(name), kind, pattern)} AS {_quoted(name)}"
+        for name, kind in _columns(db, reader).items()
+    )
+
+
+def _columns(db: duckdb.DuckDBPyConnection, reader: str) -> Mapping[str, Any]:
+    relation = db.sql(f"SELECT * FROM {reader} LIMIT 0")
+    return dict(zip(relation.columns, relation.types, strict=True))
+
+
+def _holds_text(kind: Any) -> bool:
+    if kind.id in {"list", "struct"}:
+        return any(_holds_text(below) for _, below in kind.children)
+    return bool(kind.id == "varchar")
+
+
+def _scrubbed(value: str, kind: Any, pattern: str, depth: int = 0) -> str:
+    if not _holds_text(kind):
+        return value
+    if kind.id == "varchar":
+        return f"regexp_replace({value}, {literal(pattern)}, {literal(REDACTED)}, 'gi')"
+    if kind.id == "list":
+        one = f"v{depth}"
+        below = _scrubbed(one, kind.children[0][1], pattern, depth + 1)
+        return f"list_transform({value}, lambda {one}: {below})"
+    fields = ", ".join(
+        f"{_quoted(name)} := {_scrubbed(f'{value}.{_quoted(name)}', below, pattern, depth)}"
+        for name, below in kind.children
+    )
+    return f"CASE WHEN {value} IS NULL THEN NULL ELSE struct_pack({fields}) END"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _forget_rows(
+    db: duckdb.DuckDBPyConnection, table: str, file: Path, scratch: Path, erasure: Erasure
+) -> int:
+    """Rewrite a file of loaded links or decisions; return how many rows went."""
+    if not erasure.told:
+        return 0
+    reader = _reader(file)
+    ends = [
+        f"{f'{end}_' if end else ''}type || '|' || {f'{end}_' if end else ''}value"
+        for end in _TYPES[table]
+    ]
+    theirs = " OR ".join(f"{end} IN ({_list(erasure.told)})" for end in ends)
+    (count,) = db.execute(f"SELECT count(*) FROM {reader} WHERE {theirs}").fetchone() or (0,)
+    if count:
+        _rewrite(db, file, scratch, f"SELECT * FROM {reader} WHERE NOT ({theirs})", count)
+    return int(count)
+
+
+def forget_told(
+    db: duckdb.DuckDBPyConnection,
+    table: str,
+    file: Path,
+    erased: Erasure | None,
+    speller: Speller | None,
+) -> int:
+    """Rewrite a file that is being loaded, spelling each identifier; return how many rows went."""
+    if erased is None or speller is None or not file.exists():
+        return 0
+    ends = [f"{end}_" if end else "" for end in _TYPES[table]]
+    names = " UNION ".join(
+        f"SELECT {end}type, {end}value, source FROM {_reader(file)}" for end in ends
+    )
+    told = {
+        f"{type_}|{text}"
+        for type_, text, source in db.execute(names).fetchall()
+        if keyed(erased.key, type_, speller.spell(type_, text, source).value) in erased.keyed
+    }
+    return _forget_rows(db, table, file, file.parent, replace(erased, told=tuple(sorted(told))))
+
+
+def _rewrite(
+    db: duckdb.DuckDBPyConnection, file: Path, scratch: Path, select: str, count: int
+) -> int:
+    """Put the rows of *select* in the place of the file, under the version that it had."""
+    versions = db.execute(
+        "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'cdp_version'",
+        [glob.escape(str(file))],
+    ).fetchall()
+    told = f", KV_METADATA {{cdp_version: {literal(versions[0][0])}}}" if versions else ""
+    new = scratch / f"{file.name}.anew"
+    db.execute(
+        f"COPY ({select}) TO {literal(str(new))} "
+        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480{told})"
+    )
+    move(new, file)
+    return int(count)
