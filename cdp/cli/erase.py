@@ -1,8 +1,12 @@
 """`cdp erase` and what proves it: `erasures`, `probe`, `verify`."""
 
+import json
 import sys
 import time
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -10,6 +14,7 @@ from rich.text import Text
 
 from cdp.cli.common import JSON, out, print_json, shell, with_platform
 from cdp.deployments.build import Platform
+from cdp.domain.erasure import Held, Subject
 from cdp.domain.errors import CdpError
 from cdp.executions.port import Execution
 from cdp.insight.erasure import ASKED, Preview
@@ -18,11 +23,9 @@ from cdp.refresh.follow import why_failed
 
 @click.command()
 @click.argument("identifiers", nargs=-1, required=True)
-@click.option(
-    "--only", is_flag=True, help="These identifiers alone, not what they are joined with."
-)
+@click.option("--only", is_flag=True, help="These alone, not what they are joined with.")
 @click.option("--reason", help="Why, for the audit log; no names in it.")
-@click.option("--confirm", help="The first identifier once more, for programs; else it is asked.")
+@click.option("--confirm", help="The first identifier once more; asked for if left out.")
 @click.option("--preview", is_flag=True, help="Show what would go, and stop.")
 @JSON
 @with_platform
@@ -113,6 +116,86 @@ def erasures(platform: Platform, *, as_json: bool) -> None:
     out.print(table)
 
 
+@click.command()
+@click.argument("identifiers", nargs=-1)
+@click.option("--out", "target", type=click.Path(path_type=Path), help="File for the receipt.")
+@JSON
+@with_platform
+def probe(
+    platform: Platform, identifiers: tuple[str, ...], target: Path | None, *, as_json: bool
+) -> None:
+    """Look for everybody who was erased, in every store, by row and by byte; sign what was found.
+
+    With identifiers, look for these. Exits with 1 where anything is left. Run it on a schedule.
+    """
+    from cdp.domain.identifiers import identifier_key  # noqa: PLC0415
+    from cdp.insight.erasure import guessed, tombstones  # noqa: PLC0415
+    from cdp.insight.probe import probe as search  # noqa: PLC0415
+    from cdp.warehouse.port import Erasure  # noqa: PLC0415
+
+    stones = tombstones(platform.documents)
+    if identifiers:
+        speller, key = platform.policy.speller(), identifier_key(platform.salt)
+        held = [Held(*pair) for text in identifiers for pair in guessed(speller, text)]
+        stones = frozenset(Subject(tuple(held)).tombstones(key))
+    erasure = Erasure(platform.settings.property, stones, identifier_key(platform.salt), {})
+    warehouse = None if platform.published_version() is None else platform.published()
+    with nullcontext() if warehouse is None else closing(warehouse):
+        receipt = search(
+            stones,
+            platform.salt,
+            documents=platform.documents,
+            warehouse=warehouse,
+            loaded=platform.loaded_of(erasure),
+            files=platform.files(),
+            home=platform.settings.home,
+        )
+    if target is not None:
+        target.write_text(json.dumps(receipt, indent=2) + "\n", "utf-8")
+    if as_json:
+        print_json(receipt)
+    else:
+        _tell_receipt(receipt)
+        if target is not None:
+            out.print(f"Signed receipt: {target}; `cdp verify {target}` checks it.")
+    sys.exit(1 if receipt["found"] else 0)
+
+
+@click.command()
+@click.argument("receipt", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@with_platform
+def verify(platform: Platform, receipt: Path) -> None:
+    """Check that a receipt of `cdp probe` is as it was signed, and whether this deployment did."""
+    from cdp.insight.probe import public_key  # noqa: PLC0415
+    from cdp.insight.probe import verify as check  # noqa: PLC0415
+
+    try:
+        told = json.loads(receipt.read_text("utf-8"))
+    except ValueError:
+        raise CdpError(f"{receipt}: not JSON; `cdp probe --out FILE` makes a receipt") from None
+    if not isinstance(told, dict):
+        raise CdpError(f"{receipt}: no receipt; `cdp probe --out FILE` makes one")
+    key = check(told)
+    whose = "this deployment's" if key == public_key(platform.salt) else "another deployment's"
+    out.print(f"The receipt is as it was signed, with {whose} key {key[:16]}…")
+    _tell_receipt(told)
+
+
+_UNITS: Final = {
+    "documents": "documents",
+    "warehouse": "tables",
+    "loaded rows": "tables with any",
+}
+
+
+def _tell_receipt(receipt: Mapping[str, Any]) -> None:
+    out.print(f"{receipt['at']}: looked for {receipt['tombstones']:,} identifiers.")
+    for store in receipt["stores"]:
+        unit = _UNITS.get(store["store"], "bytes")
+        left = f"found in {', '.join(store['found'])}" if store["found"] else "found nowhere"
+        out.print(f"  {store['store']}: {left} ({store['looked_at']:,} {unit})")
+
+
 def _preview(platform: Platform, identifiers: tuple[str, ...], *, only: bool) -> Preview:
     from cdp.insight.erasure import preview  # noqa: PLC0415
 
@@ -143,7 +226,7 @@ def _told(found: Preview) -> Table:
         table.add_row(Text("nothing is held", style="dim"), "a tombstone keeps it out from now on")
     for document in found.documents:
         table.add_row(Text("document", style="dim"), Text(document))
-    for name, rows in found.rows.items():
+    for name, rows in sorted(found.rows.items()):
         table.add_row(Text(f"{rows:,}", style="bold"), f"rows of {name}")
     table.add_row("", "and the rows of loaded files, shards and rejected rows that hold any of it")
     return table
@@ -155,18 +238,19 @@ def _carry_out(platform: Platform, id: str, *, as_json: bool) -> int:
     started = time.monotonic()
     run = _wait(platform, platform.erasures.start(shell()))
     state = (run.result or {}).get("state", run.state.value.lower())
+    beyond = unreachable(cloud=platform.settings.deployment != "embedded")
     outcome = {
         "erasure": id,
         "state": "done" if state == "succeeded" else state,
         "run_id": run.id,
         "seconds": round(time.monotonic() - started, 3),
-        "unreachable": list(unreachable(cloud=platform.settings.deployment != "embedded")),
+        "unreachable": list(beyond),
     }
     if as_json:
         print_json(outcome)
     elif state == "succeeded":
         out.print(f"Erasure {id} is done, in {outcome['seconds']} s. What it cannot reach:")
-        for sentence in outcome["unreachable"]:
+        for sentence in beyond:
             out.print(f"  {sentence}")
     elif state == "held":
         held_by = (run.result or {}).get("held_by")

@@ -27,6 +27,8 @@ for command in (
     erase.erase,
     erase.approve,
     erase.erasures,
+    erase.probe,
+    erase.verify,
     console.serve,
     user.user,
     demo.demo,

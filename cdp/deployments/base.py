@@ -4,7 +4,7 @@ Parts are made on first use, so that a function pays only for those that it need
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +112,15 @@ class Platform(ABC):
     @abstractmethod
     def problems(self) -> list[str]:
         """Return what keeps the deployment from working, each with its fix."""
+
+    def loaded_of(self, erasure: "Erasure") -> dict[str, int]:
+        """Return how many identifiers of the erased loaded files hold, by table."""
+        del erasure
+        return {}
+
+    def files(self) -> Iterable[Path]:
+        """Yield the files that hold data on this machine, those of secrets left out."""
+        return ()
 
     # --- what is the same everywhere --------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,12 +22,14 @@ from cdp.queue.local import Delivery, LocalQueue
 from cdp.settings import Settings
 from cdp.warehouse import duckdb, ga4_files, row_files
 from cdp.warehouse.duckdb import WORK, DuckWarehouse, Resources, published_path
+from cdp.warehouse.forgetting import held
 from cdp.warehouse.ga4_files import Loaded, load_ga4
 from cdp.warehouse.row_files import LoadedRows, load_rows
 
 if TYPE_CHECKING:
     from cdp.queue.port import Refused
     from cdp.refresh.steps import Steps
+    from cdp.warehouse.port import Erasure
 
 WORKFLOW: Final = FILES / "workflow.yaml"
 TARGET: Final = "functions.main:ingest"
@@ -126,6 +128,15 @@ class Embedded(Platform):
             **options,
             **self.resources,
         )
+
+    def loaded_of(self, erasure: "Erasure") -> dict[str, int]:
+        return held(self.raw, erasure, self.policy.speller(), **self.resources)
+
+    def files(self) -> Iterable[Path]:
+        secrets = {self.settings.home / name for name in _SECRETS}
+        for path in sorted(self.settings.home.rglob("*")):
+            if path.is_file() and path not in secrets:
+                yield path
 
     def problems(self) -> list[str]:
         home = self.settings.home

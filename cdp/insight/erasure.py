@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdp.domain.erasure import ERASURES, Held, Subject
+from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import Speller
 from cdp.domain.payload import IDENTIFIER_TYPES
 from cdp.domain.policy import Policy
@@ -51,28 +52,15 @@ def preview(
         warehouse: what readers see; None where nothing was refreshed yet.
         told: identifiers, spelled in any way; a profile's id stands for all of its.
         only: these identifiers alone, and not what was joined with them.
+
+    Raises:
+        CdpError: one of them is of several people.
     """
     speller = policy.speller()
-    values = list(dict.fromkeys(value for text in told for value in speller.spellings(text)))
-    values += [text for text in told if text not in values]
-    rows = ask(warehouse, "erasure_subject", values=values) if warehouse else []
-    held = [
-        Held(row["type"] or "", row["value"], row["identifier_id"], row["profile_id"])
-        for row in rows
-    ]
-    if only:
-        wanted = set(values)
-        held = [one for one in held if one.value in wanted or _bare(one) in wanted]
-    # What no run has joined: only said, only loaded, or not seen yet.
-    met = {one.value for one in held} | {_bare(one) for one in held}
-    held += [
-        Held(type_, value)
-        for text in told
-        for type_, value in _guessed(speller, text)
-        if value not in met
-    ]
-    ids = {one for value in values for one in documents.find(value)}
-    subject = Subject((*held, *(Held("", None, None, one) for one in sorted(ids))))
+    held: list[Held] = []
+    for text in told:
+        held += _held(warehouse, documents, speller, text, only=only)
+    subject = Subject(tuple(dict.fromkeys(held)))
     former = former_profiles(warehouse, subject.profiles) if warehouse else []
     subject = Subject((*subject.held, *(Held("", None, None, one) for one in former)))
     counts: dict[str, int] = {}
@@ -80,11 +68,41 @@ def preview(
         answered = ask(warehouse, "erasure_rows", **parameters(subject))
         counts = {row["table_name"]: row["held"] for row in answered if row["held"]}
     there = documents.get_many(PROFILES, subject.profiles)
-    return Preview(subject, bool(rows or there or counts), counts, sorted(there))
+    return Preview(subject, bool(there or counts), counts, sorted(there))
 
 
-def _guessed(speller: Speller, text: str) -> list[tuple[str, str]]:
-    """Return what an identifier may be that nothing tells the type of."""
+def _held(
+    warehouse: Warehouse | None,
+    documents: DocumentStore,
+    speller: Speller,
+    text: str,
+    *,
+    only: bool,
+) -> list[Held]:
+    """Return what is known of whoever has one identifier."""
+    values = {*speller.spellings(text), text}
+    ids = {one for value in values for one in documents.find(value)}
+    asked = sorted(values | ids)
+    rows = ask(warehouse, "erasure_subject", values=asked) if warehouse else []
+    held = [
+        Held(row["type"] or "", row["value"], row["identifier_id"], row["profile_id"])
+        for row in rows
+    ]
+    met = [one for one in held if one.value in values or _bare(one) in values]
+    profiles = {one.profile_id for one in met if one.profile_id} | ids
+    if len(profiles) > 1:
+        raise CdpError(
+            f"the identifier is of {len(profiles)} profiles: {', '.join(sorted(profiles))}; look "
+            "at them with `cdp profile`, and name the right one by its profile id"
+        )
+    found = met if only else held
+    if not held and not ids:  # what no run has joined: only said, only loaded, or not seen yet
+        found = [Held(type_, value) for type_, value in guessed(speller, text)]
+    return [*found, *(Held("", None, None, one) for one in sorted(profiles))]
+
+
+def guessed(speller: Speller, text: str) -> list[tuple[str, str]]:
+    """Return what an identifier may be that nothing tells the type of, as it is joined."""
     spelled = {type_: speller.spell(type_, text, "") for type_ in IDENTIFIER_TYPES}
     right = {type_: one.value for type_, one in spelled.items() if one.problem is None}
     sure = [type_ for type_ in ("email", "phone") if type_ in right]

@@ -65,7 +65,7 @@ class Erasing:
                 keyed=stones,
                 key=self._key,
                 parameters=parameters(subject),
-                told=tuple(self._told(subject, stones)),
+                told=tuple(dict.fromkeys([*subject.subjects, *self._told(subject, stones)])),
                 mentions=tuple(subject.mentions),
             )
         )

@@ -21,7 +21,7 @@ import polars as pl
 from cdp.domain.days import ExportTable
 from cdp.domain.errors import CdpError, disk_full, tells_full_disk, unusable
 from cdp.warehouse.dialect import Translated, bind, parameter_types, translate
-from cdp.warehouse.forgetting import forget
+from cdp.warehouse.forgetting import forget, forget_demo
 from cdp.warehouse.ga4_files import export_files
 from cdp.warehouse.port import Erasure, Job, Shape, StatementError, Value, WarehouseBusy
 from cdp.warehouse.row_files import RAW_TABLES, TOLD_BESIDE
@@ -170,6 +170,8 @@ class DuckWarehouse:
 
     def erase(self, erasure: Erasure) -> dict[str, int]:
         counts = forget(self._home / "raw", erasure, **self._resources)
+        if demo := forget_demo(self._home / "demo", erasure, **self._resources):
+            counts["demo"] = demo
         with self._lock:
             for script, tables in erasing():
                 if tables - self._names():  # a run that died: the next one makes them all anew

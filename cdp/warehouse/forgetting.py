@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import duckdb
@@ -35,6 +36,64 @@ def forget(raw: Path, erasure: Erasure, *, memory_limit: str, threads: int) -> d
                 sync(raw / table)
         sync(raw)
     return counts
+
+
+def held(
+    raw: Path, erasure: Erasure, speller: Speller, *, memory_limit: str, threads: int
+) -> dict[str, int]:
+    """Return how many identifiers of the erased the files below *raw* hold, by table; row by row."""
+    found: dict[str, int] = {}
+    with (
+        TemporaryDirectory() as folder,
+        connect(Path(folder), memory_limit, threads, ordered=False) as db,
+    ):
+        for file in sorted(raw.glob("events_*.parquet")):
+            if count := sum(map(len, _met(db, _reader(file), erasure))):
+                found[file.stem] = count
+        for table in _TYPES:
+            for file in sorted((raw / table).glob("*.parquet")):
+                if told := _told(db, table, file, erasure, speller):
+                    found[table] = found.get(table, 0) + len(told)
+    return found
+
+
+def forget_demo(folder: Path, erasure: Erasure, *, memory_limit: str, threads: int) -> int:
+    """Rewrite the files that a demo was made as; return how many rows and lines went."""
+    if not folder.is_dir():
+        return 0
+    values = [subject.partition("|")[2] for subject in erasure.told]
+    words = re.compile("|".join(map(re.escape, filter(None, values))) or r"(?!)", re.IGNORECASE)
+    count = 0
+    with workplace(folder) as scratch, connect(scratch, memory_limit, threads, ordered=True) as db:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            if file.suffix == ".parquet" and file.stem.startswith("events_"):
+                count += forget_events(db, file, scratch, erasure)
+            elif file.suffix == ".parquet":
+                count += _forget_texts(db, file, scratch, values)
+            elif file.suffix in {".csv", ".ndjson"}:
+                lines = file.read_text("utf-8").splitlines(keepends=True)
+                kept = [line for line in lines if not words.search(line)]
+                count += len(lines) - len(kept)
+                if len(kept) < len(lines):
+                    new = scratch / f"{file.name}.anew"
+                    new.write_text("".join(kept), "utf-8")
+                    move(new, file)
+    return count
+
+
+def _forget_texts(
+    db: duckdb.DuckDBPyConnection, file: Path, scratch: Path, values: Sequence[str]
+) -> int:
+    """Rewrite a file without the rows in which a text is one of the values."""
+    reader = _reader(file)
+    texts = [name for name, kind in _columns(db, reader).items() if kind.id == "varchar"]
+    theirs = " OR ".join(f"coalesce({_quoted(name)} IN ({_list(values)}), false)" for name in texts)
+    if not values or not theirs:
+        return 0
+    (count,) = db.execute(f"SELECT count(*) FROM {reader} WHERE {theirs}").fetchone() or (0,)
+    if count:
+        _rewrite(db, file, scratch, f"SELECT * FROM {reader} WHERE NOT ({theirs})", count)
+    return int(count)
 
 
 def forget_events(
@@ -192,16 +251,23 @@ def forget_told(
     """Rewrite a file that is being loaded, spelling each identifier; return how many rows went."""
     if erased is None or speller is None or not file.exists():
         return 0
+    told = _told(db, table, file, erased, speller)
+    return _forget_rows(db, table, file, file.parent, replace(erased, told=tuple(sorted(told))))
+
+
+def _told(
+    db: duckdb.DuckDBPyConnection, table: str, file: Path, erasure: Erasure, speller: Speller
+) -> set[str]:
+    """Return `type|value`, as the file spells it, of each identifier in it that was erased."""
     ends = [f"{end}_" if end else "" for end in _TYPES[table]]
     names = " UNION ".join(
         f"SELECT {end}type, {end}value, source FROM {_reader(file)}" for end in ends
     )
-    told = {
+    return {
         f"{type_}|{text}"
         for type_, text, source in db.execute(names).fetchall()
-        if keyed(erased.key, type_, speller.spell(type_, text, source).value) in erased.keyed
+        if keyed(erasure.key, type_, speller.spell(type_, text, source).value) in erasure.keyed
     }
-    return _forget_rows(db, table, file, file.parent, replace(erased, told=tuple(sorted(told))))
 
 
 def _rewrite(

@@ -3,7 +3,8 @@
 -- params:  @subjects ARRAY<STRING> of 'type|value', a client by its key and by its bare id;
 --          @clients: their keys; @users: their user ids; @profiles ARRAY<STRING>;
 --          @ids ARRAY<INT64>: the identifiers' numbers
--- A day on which one of them signed in on another's device is cleaned again: that device stays.
+-- A day on which one of them signed in on another's device is cleaned again: that device stays. What
+-- was published stands for other input now: the next run compares everything again.
 begin transaction;
 
 update cleaned_day
@@ -12,6 +13,8 @@ where event_date in (
   select event_date from link_day
   where user_id in unnest(@users) and client_key not in unnest(@clients)
 );
+
+update settled_run set fingerprint = '' where true;
 
 delete from events where client_key in unnest(@clients) or user_id in unnest(@users);
 delete from session_day where client_key in unnest(@clients);

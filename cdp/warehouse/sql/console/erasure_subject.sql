@@ -1,7 +1,7 @@
 -- Whoever has one of some identifiers: all that is joined with it.
 -- grain:   one row per identifier
 -- inputs:  known, client, identity
--- params:  @values ARRAY<STRING>: as they are joined; a client also by its bare id
+-- params:  @values ARRAY<STRING>: as they are joined; a client also by its bare id; a profile by its id
 -- output:  value STRING: a client by its key; null where the last run has not met it
 with met as (
   select k.identifier_id
@@ -13,6 +13,8 @@ theirs as (
   select distinct p.profile_id
   from identity as p
   join met as m on m.identifier_id = p.identifier_id
+  union distinct
+  select distinct profile_id from identity where profile_id in unnest(@values)
 ),
 everything as (
   select identifier_id from met
