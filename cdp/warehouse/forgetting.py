@@ -41,7 +41,7 @@ def forget(raw: Path, erasure: Erasure, *, memory_limit: str, threads: int) -> d
 def held(
     raw: Path, erasure: Erasure, speller: Speller, *, memory_limit: str, threads: int
 ) -> dict[str, int]:
-    """Return how many identifiers of the erased the files below *raw* hold, by table; row by row."""
+    """Return how many identifiers of the erased files below *raw* hold, by table, row by row."""
     found: dict[str, int] = {}
     with (
         TemporaryDirectory() as folder,
@@ -101,10 +101,11 @@ def forget_events(
 ) -> int:
     """Rewrite a table of the export in its place; return how many rows went or changed."""
     reader = _reader(file)
-    clients, users = _met(db, reader, erasure)
+    clients, bare, users = _met(db, reader, erasure)
     theirs = " OR ".join(
         [
             *([f"({_client(erasure.property)}) IN ({_list(clients)})"] if clients else []),
+            *([f"user_pseudo_id IN ({_list(bare)})"] if bare else []),
             *([f"({_USER}) IN ({_list(users)})"] if users else []),
         ]
     )
@@ -122,24 +123,25 @@ def forget_events(
 
 def _met(
     db: duckdb.DuckDBPyConnection, reader: str, erasure: Erasure
-) -> tuple[list[str], list[str]]:
-    """Return the client keys and the user ids of the file that were erased."""
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the client keys, the bare client ids and the user ids of the file that were erased."""
     found = []
-    for type_, value in (("client_id", _client(erasure.property)), ("user_id", _USER)):
+    spelled = (
+        ("client_id", _client(erasure.property)),
+        ("client_id", "user_pseudo_id"),
+        ("user_id", _USER),
+    )
+    for type_, value in spelled:
         inner = f"sha256($key || '{type_}|' || value)"
         rows = db.execute(
             f"SELECT value FROM (SELECT DISTINCT {value} AS value FROM {reader}) "
-            f"WHERE value IS NOT NULL AND list_contains($keyed, sha256($key || {inner}))"
-            if len(erasure.keyed) < _FEW
-            else f"SELECT value FROM (SELECT DISTINCT {value} AS value FROM {reader}) "
             f"WHERE sha256($key || {inner}) IN (SELECT unnest($keyed))",
             {"key": erasure.key, "keyed": sorted(erasure.keyed)},
         ).fetchall()
         found.append([value for (value,) in rows])
-    return found[0], found[1]
+    return found[0], found[1], found[2]
 
 
-_FEW: Final = 16
 _USER: Final = (
     f"regexp_replace(nfc_normalize(regexp_replace(user_id, {literal(INVISIBLE)}, '', 'g')), "
     f"{literal(AROUND)}, '', 'g')"

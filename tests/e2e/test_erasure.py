@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from cdp.refresh.ingest import parse_row
 from tests.e2e.support import Cdp, event
 from tests.e2e.test_refresh import decision, link, profile_of
 
@@ -146,7 +147,9 @@ def test_what_is_left_out_of_a_shared_device_is_only_hers(both: Cdp) -> None:
     both.refresh()
     with closing(both.platform.published()) as warehouse:
         shared = "select user_id, count(*) as n from events where client_id = @id group by 1"
-        held = {row["user_id"]: row["n"] for row in warehouse.query(shared, {"id": SHARED}).to_dicts()}
+        held = {
+            row["user_id"]: row["n"] for row in warehouse.query(shared, {"id": SHARED}).to_dicts()
+        }
     assert held == {HIS[1]: 2}
 
 
@@ -154,21 +157,18 @@ def test_what_is_left_out_of_a_shared_device_is_only_hers(both: Cdp) -> None:
 def test_nothing_brings_them_back(
     both: Cdp, property_: dict[str, list[Path]], tmp_path: Path, how: str
 ) -> None:
-    shards = [path.read_bytes() for path in both.home.rglob("part-*")]
     erase(both, HERS[2])
     cdp = both
     match how:
         case "again":
-            told = load(cdp, property_)
-            assert "left out" not in told, "the same files change nothing"
+            load(cdp, property_)
         case "restated":
             for file in (file for files in property_.values() for file in files):
                 file.write_text(file.read_text() + "\n")
             told = load(cdp, property_)
             assert "of people who were erased were left out" in told
         case "policy":
-            text = cdp.run("policy", "--file") if False else _policy(tmp_path)
-            cdp = Cdp(cdp.home, {**cdp.env, "CDP_POLICY": str(text)})
+            cdp = Cdp(cdp.home, {**cdp.env, "CDP_POLICY": str(_policy(tmp_path))})
         case "warehouse":
             for name in ("warehouse.duckdb", "published.duckdb"):
                 (cdp.home / name).unlink()
@@ -179,7 +179,6 @@ def test_nothing_brings_them_back(
             told = load(cdp, property_)
             assert "of people who were erased were left out" in told
     assert cdp.refresh("--full")["state"] == "succeeded"
-    assert not shards or shards
     assert traces(cdp.home) == []
     assert profile_of(cdp, HIS[2])
     cdp.run("probe")
@@ -203,8 +202,6 @@ def test_an_old_shard_that_comes_again_brings_nothing_back(both: Cdp) -> None:
     platform = both.platform
     for seq in (1, 2, 10**6):
         row = {"profile_id": id, "seq": seq, "hash": "h", "set": {"ga4": body["ga4"]}}
-        from cdp.refresh.ingest import parse_row  # noqa: PLC0415
-
         merge = parse_row(json.dumps(row).encode(), run="old", at="t")
         assert platform.documents.merge("profiles", [merge]) == ["stale"]
     assert platform.documents.get("profiles", id).body.keys() == {"sync"}

@@ -34,6 +34,10 @@ met as (
   from export_event as e
   where @erased and e.table_suffix in unnest(@suffixes)
   union distinct
+  select distinct 'client_id', e.user_pseudo_id
+  from export_event as e
+  where @erased and e.table_suffix in unnest(@suffixes)
+  union distinct
   select distinct
     'user_id', regexp_replace(normalize(regexp_replace(e.user_id, @invisible, ''), nfc), @around, '')
   from export_event as e
@@ -157,7 +161,8 @@ select
 from once as o
 left join erased as c
   on c.type = 'client_id' and c.value = concat(@property, '/', coalesce(o.stream_id, ''), '/', o.client_id)
+left join erased as b on b.type = 'client_id' and b.value = o.client_id
 left join erased as u on u.type = 'user_id' and u.value = o.user_id
-where c.value is null and u.value is null;
+where c.value is null and b.value is null and u.value is null;
 
 commit transaction

@@ -49,6 +49,9 @@ speaking as (
 met as (
   select distinct type, value from speaking
   where @erased
+  union distinct
+  select distinct 'client_id', client_id from speaking
+  where @erased and client_id is not null
 ),
 erased as (
   select m.type, m.value
@@ -60,7 +63,8 @@ heard as (
   select s.*
   from speaking as s
   left join erased as e on e.type = s.type and e.value = s.value
-  where e.value is null
+  left join erased as b on b.type = 'client_id' and b.value = s.client_id
+  where e.value is null and b.value is null
 ),
 purposes as (
   select
