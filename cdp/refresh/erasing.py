@@ -88,11 +88,11 @@ class Erasing:
         told += [f"{profile}|{one.id}" for one in every for profile in one.body["profiles"]]
         for start in range(0, len(told), _AT_ONCE):
             some = told[start : start + _AT_ONCE]
-            self._warehouse.run(statements()["03_tombstone"], {"tombstones": some})
+            self._warehouse.run(statements()["85_tombstone"], {"tombstones": some})
 
     def _subject(self, waiting: Iterable[Document]) -> Subject:
         """Return what is still held of them."""
-        rows = self._warehouse.query(statements()["04_erased"], {"key": self._key}).to_dicts()
+        rows = self._warehouse.query(statements()["86_erased"], {"key": self._key}).to_dicts()
         held = [
             Held(row["type"] or "", row["value"], row["identifier_id"], row["profile_id"])
             for row in rows
@@ -106,7 +106,7 @@ class Erasing:
     def _told(self, subject: Subject, stones: frozenset[str]) -> Iterable[str]:
         """Yield `type|value` of each identifier as loaded rows spell it."""
         asked = {"subjects": subject.subjects or [""]}
-        for row in self._warehouse.query(statements()["07_told"], asked).to_dicts():
+        for row in self._warehouse.query(statements()["87_told"], asked).to_dicts():
             yield f"{row['type']}|{row['told']}"
         for text in unspelled(self._warehouse, self._speller()):
             one = json.loads(text)

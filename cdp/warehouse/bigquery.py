@@ -292,7 +292,7 @@ class BigQueryWarehouse:
         counts: dict[str, int] = {}
         for dataset in (self._work, self._side("a"), self._side("b")):
             there = self._tables(dataset).keys()
-            scripts = [*erasing(), (statements()["08_forget"], frozenset(RAW))]
+            scripts = [*erasing(), (statements()["89_forget"], frozenset(RAW))]
             for script, tables in scripts:
                 if tables <= there:
                     job = self._run(script, asked, dataset)

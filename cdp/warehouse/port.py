@@ -69,7 +69,7 @@ class Erasure:
         property: as it leads the client keys.
         keyed: what stands for each identifier; see `cdp.domain.identifiers.keyed`.
         key: the secret that it was made with.
-        parameters: of the statements that delete; see `05_erase`.
+        parameters: of the statements that delete; see `88_erase`.
         told: `type|value` of each identifier, as loaded links and decisions spell it.
         mentions: addresses and numbers, which are taken out of others' texts, too.
     """

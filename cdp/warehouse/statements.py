@@ -64,7 +64,7 @@ def shapes(text: str) -> dict[str, Shape]:
 @cache
 def erasing() -> tuple[tuple[str, frozenset[str]], ...]:
     """Return the scripts that delete somebody's rows, each with the tables that it is about."""
-    texts = (statements()["05_erase"], statements()["06_erase_run"])
+    texts = (statements()["88_erase"], statements()["88_erase_run"])
     return tuple((text, frozenset(_DELETED.findall(_COMMENT.sub("", text)))) for text in texts)
 
 

@@ -60,7 +60,8 @@ erased as (
     on t.keyed = to_hex(sha256(concat(@key, to_hex(sha256(concat(@key, m.type, '|', m.value))))))
 ),
 heard as (
-  select s.*
+  select
+    s.event_date, s.event_at, s.type, s.value, s.client_id, s.analytics_storage, s.ads_storage, s.gpc
   from speaking as s
   left join erased as e on e.type = s.type and e.value = s.value
   left join erased as b on b.type = 'client_id' and b.value = s.client_id

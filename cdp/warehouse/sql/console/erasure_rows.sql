@@ -1,7 +1,7 @@
 -- How many rows each table holds of who is to be erased.
 -- grain:   one row per table
--- inputs:  what 05_erase and 06_erase_run delete from
--- params:  @subjects, @clients, @users, @profiles ARRAY<STRING>, @ids ARRAY<INT64>: see 05_erase
+-- inputs:  what 88_erase and 88_erase_run delete from
+-- params:  @subjects, @clients, @users, @profiles ARRAY<STRING>, @ids ARRAY<INT64>: see 88_erase
 select 'behaviour' as table_name, count(*) as held from behaviour where profile_id in unnest(@profiles)
 union all
 select 'beside' as table_name, count(*) as held from beside

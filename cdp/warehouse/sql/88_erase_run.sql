@@ -1,6 +1,6 @@
 -- Delete what the last run derived of who is erased: pages read it until the next one.
 -- grain:   that of each table
--- params:  see 05_erase
+-- params:  see 88_erase
 begin transaction;
 
 delete from statement where concat(type, '|', value) in unnest(@subjects);
