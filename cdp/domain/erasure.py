@@ -1,5 +1,6 @@
 """Erasure: what is told of whom, and what stands for an identifier that is not held any more."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,7 @@ from cdp.domain.identifiers import keyed
 
 ERASURES: Final = "erasures"
 """The documents that tell of erasures; each holds the tombstones it left."""
+_NOTHING: Final = r"\b\B"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class Subject:
         return [value for type_, value in self._known() if type_ in {"email", "phone"}]
 
     @property
+    def mentioned(self) -> str:
+        """An expression (RE2) for any mention of them in a text; one that nothing matches, if none."""
+        return mentioned(self.mentions) or _NOTHING
+
+    @property
     def ids(self) -> list[int]:
         """The numbers of the identifiers."""
         return sorted({one.identifier_id for one in self.held if one.identifier_id is not None})
@@ -72,6 +79,23 @@ class Subject:
 
     def _known(self) -> Iterable[tuple[str, str]]:
         return ((one.type, one.value) for one in self.held if one.value is not None)
+
+
+def mentioned(values: Iterable[str]) -> str:
+    """Return an expression (RE2) for any of these addresses and numbers, also in a URL's spelling.
+
+    In any case of letters; empty where there is none.
+    """
+    found = [_mention(value) for value in values if value]
+    return f"(?i)(?:{'|'.join(found)})" if found else ""
+
+
+def _mention(value: str) -> str:
+    spelled = re.escape(value)
+    for char in "@+":
+        coded = f"%(?:25)*{ord(char):02x}"
+        spelled = spelled.replace(re.escape(char), f"(?:{re.escape(char)}|{coded})")
+    return spelled
 
 
 def bare_client(value: str) -> str:

@@ -11,7 +11,7 @@ from cdp.domain.payload import IDENTIFIER_TYPES
 from cdp.domain.policy import Policy
 from cdp.insight.ask import ask
 from cdp.profiles.port import PROFILES, Document, DocumentStore, Where
-from cdp.warehouse.port import Warehouse
+from cdp.warehouse.port import Value, Warehouse
 
 COUNTER: Final = "erasures"
 ASKED: Final = "awaiting approval"
@@ -65,7 +65,9 @@ def preview(
     subject = Subject((*subject.held, *(Held("", None, None, one) for one in former)))
     counts: dict[str, int] = {}
     if warehouse:
-        answered = ask(warehouse, "erasure_rows", **parameters(subject))
+        asked = parameters(subject)
+        del asked["mentioned"]
+        answered = ask(warehouse, "erasure_rows", **asked)
         counts = {row["table_name"]: row["held"] for row in answered if row["held"]}
     there = documents.get_many(PROFILES, subject.profiles)
     return Preview(subject, bool(there or counts), counts, sorted(there))
@@ -113,7 +115,7 @@ def _bare(one: Held) -> str | None:
     return (one.value or "").rpartition("/")[2] if one.type == "client_id" else None
 
 
-def parameters(subject: Subject) -> dict[str, list[str] | list[int]]:
+def parameters(subject: Subject) -> dict[str, Value]:
     """Return what statements about somebody's rows are given; a list's first tells its type."""
     return {
         "subjects": subject.subjects or [""],
@@ -121,6 +123,7 @@ def parameters(subject: Subject) -> dict[str, list[str] | list[int]]:
         "users": subject.users or [""],
         "profiles": subject.profiles or [""],
         "ids": subject.ids or [-1],
+        "mentioned": subject.mentioned,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import duckdb
 
+from cdp.domain.erasure import mentioned
 from cdp.domain.identifiers import AROUND, INVISIBLE, Speller, keyed
 from cdp.warehouse.port import Erasure
 from cdp.warehouse.sources import connect, literal, move, sync, workplace
@@ -160,26 +161,10 @@ def _reader(file: Path) -> str:
     return f"read_parquet({literal(glob.escape(str(file)))}, hive_partitioning=false)"
 
 
-def mentioned(values: Sequence[str]) -> str:
-    """Return an expression (RE2) for any of these addresses and numbers, also in a URL's spelling.
-
-    Empty where there is none.
-    """
-    return "|".join(_mention(value) for value in values if value)
-
-
-def _mention(value: str) -> str:
-    spelled = re.escape(value)
-    for char in "@+":
-        coded = f"%(?:25)*{ord(char):02x}"
-        spelled = spelled.replace(re.escape(char), f"(?:{re.escape(char)}|{coded})")
-    return spelled
-
-
 def _any_text(db: duckdb.DuckDBPyConnection, reader: str, pattern: str) -> str:
     """Return whether any text of a row holds the pattern."""
     texts = [
-        f"regexp_matches(CAST({_quoted(name)} AS VARCHAR), {literal(pattern)}, 'i')"
+        f"regexp_matches(CAST({_quoted(name)} AS VARCHAR), {literal(pattern)})"
         for name, kind in _columns(db, reader).items()
         if _holds_text(kind)
     ]
@@ -209,7 +194,7 @@ def _scrubbed(value: str, kind: Any, pattern: str, depth: int = 0) -> str:
     if not _holds_text(kind):
         return value
     if kind.id == "varchar":
-        return f"regexp_replace({value}, {literal(pattern)}, {literal(REDACTED)}, 'gi')"
+        return f"regexp_replace({value}, {literal(pattern)}, {literal(REDACTED)}, 'g')"
     if kind.id == "list":
         one = f"v{depth}"
         below = _scrubbed(one, kind.children[0][1], pattern, depth + 1)

@@ -2,7 +2,8 @@
 -- grain:   that of each table
 -- params:  @subjects ARRAY<STRING> of 'type|value', a client by its key and by its bare id;
 --          @clients: their keys; @users: their user ids; @profiles ARRAY<STRING>;
---          @ids ARRAY<INT64>: the identifiers' numbers
+--          @ids ARRAY<INT64>: the identifiers' numbers; @mentioned STRING: an expression for what
+--          tells of them in others' texts
 -- A day on which one of them signed in on another's device is cleaned again: that device stays. What
 -- was published stands for other input now: the next run compares everything again.
 begin transaction;
@@ -17,6 +18,20 @@ where event_date in (
 update settled_run set fingerprint = '' where true;
 
 delete from events where client_key in unnest(@clients) or user_id in unnest(@users);
+update events
+set
+  source = regexp_replace(source, @mentioned, '(redacted)'),
+  medium = regexp_replace(medium, @mentioned, '(redacted)'),
+  campaign = regexp_replace(campaign, @mentioned, '(redacted)'),
+  page_location = regexp_replace(page_location, @mentioned, '(redacted)'),
+  page_title = regexp_replace(page_title, @mentioned, '(redacted)')
+where regexp_contains(
+  concat(
+    coalesce(source, ''), ' ', coalesce(medium, ''), ' ', coalesce(campaign, ''), ' ',
+    coalesce(page_location, ''), ' ', coalesce(page_title, '')
+  ),
+  @mentioned
+);
 delete from session_day where client_key in unnest(@clients);
 delete from purchase where client_key in unnest(@clients);
 delete from link_day where client_key in unnest(@clients) or user_id in unnest(@users);
