@@ -59,7 +59,7 @@ class Subject:
 
     @property
     def mentioned(self) -> str:
-        """An expression (RE2) for any mention of them in a text; one that nothing matches, if none."""
+        """An expression (RE2) for a mention of them; where there is none, one for nothing."""
         return mentioned(self.mentions) or _NOTHING
 
     @property

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,9 +117,10 @@ def _files(files: Iterable[Path], home: Path, stones: frozenset[str], key: str) 
     size, found = 0, []
     for file in files:
         met: set[bytes] = set()
-        for piece in _pieces(file):
-            size += len(piece)
-            met.update(_TEXT.findall(piece))
+        with suppress(FileNotFoundError):  # SQLite's log goes with its last connection
+            for piece in _pieces(file):
+                size += len(piece)
+                met.update(_TEXT.findall(piece))
         texts = (text.decode("utf-8", "ignore") for text in met)
         if _of_tombstones(_spelled(texts), stones, key):
             found.append(str(file.relative_to(home)))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from cdp.domain.erasure import mentioned
-from cdp.domain.identifiers import AROUND, INVISIBLE, Speller, keyed
+from cdp.domain.identifiers import AROUND, INVISIBLE, Speller, keyed, spell
 from cdp.warehouse.port import Erasure
 from cdp.warehouse.sources import connect, literal, move, sync, workplace
 
@@ -27,7 +27,7 @@ def forget(raw: Path, erasure: Erasure, *, memory_limit: str, threads: int) -> d
     counts: dict[str, int] = {}
     with workplace(raw) as scratch, connect(scratch, memory_limit, threads, ordered=True) as db:
         for file in sorted(raw.glob("events_*.parquet")):
-            if count := forget_events(db, file, scratch, erasure):
+            if count := sum(forget_events(db, file, scratch, erasure)):
                 counts[file.stem] = count
         for table in _TYPES:
             for file in sorted((raw / table).glob("*.parquet")):
@@ -68,7 +68,7 @@ def forget_demo(folder: Path, erasure: Erasure, *, memory_limit: str, threads: i
     with workplace(folder) as scratch, connect(scratch, memory_limit, threads, ordered=True) as db:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             if file.suffix == ".parquet" and file.stem.startswith("events_"):
-                count += forget_events(db, file, scratch, erasure)
+                count += sum(forget_events(db, file, scratch, erasure))
             elif file.suffix == ".parquet":
                 count += _forget_texts(db, file, scratch, values)
             elif file.suffix in {".csv", ".ndjson"}:
@@ -93,33 +93,57 @@ def _forget_texts(
         return 0
     (count,) = db.execute(f"SELECT count(*) FROM {reader} WHERE {theirs}").fetchone() or (0,)
     if count:
-        _rewrite(db, file, scratch, f"SELECT * FROM {reader} WHERE NOT ({theirs})", count)
+        _rewrite(db, file, scratch, f"SELECT * FROM {reader} WHERE NOT ({theirs})")
     return int(count)
 
 
 def forget_events(
     db: duckdb.DuckDBPyConnection, file: Path, scratch: Path, erasure: Erasure
-) -> int:
-    """Rewrite a table of the export in its place; return how many rows went or changed."""
+) -> tuple[int, int]:
+    """Rewrite a table of the export in its place; return how many rows went, and lost a text."""
     reader = _reader(file)
     clients, bare, users = _met(db, reader, erasure)
-    theirs = " OR ".join(
-        [
-            *([f"({_client(erasure.property)}) IN ({_list(clients)})"] if clients else []),
-            *([f"user_pseudo_id IN ({_list(bare)})"] if bare else []),
-            *([f"({_USER}) IN ({_list(users)})"] if users else []),
-        ]
+    parts = [
+        *([f"({_client(erasure.property)}) IN ({_list(clients)})"] if clients else []),
+        *([f"user_pseudo_id IN ({_list(bare)})"] if bare else []),
+        *([f"({_USER}) IN ({_list(users)})"] if users else []),
+    ]
+    theirs = f"coalesce({' OR '.join(parts)}, false)" if parts else "false"
+    pattern = mentioned([*erasure.mentions, *_mentions(db, reader, erasure)])
+    telling = _any_text(db, reader, pattern) if pattern else "false"
+    counts = db.execute(
+        f"SELECT count(*) FILTER ({theirs}), count(*) FILTER (NOT {theirs} AND {telling}) "
+        f"FROM {reader}"
+    ).fetchone()
+    assert counts is not None
+    gone, changed = counts
+    if gone or changed:
+        columns = _redacted(db, reader, pattern) if pattern else "*"
+        select = f"SELECT {columns} FROM {reader} WHERE NOT {theirs}"
+        _rewrite(db, file, scratch, select)
+    return gone, changed
+
+
+def _mentions(db: duckdb.DuckDBPyConnection, reader: str, erasure: Erasure) -> list[str]:
+    """Return the addresses in texts of the file that were erased, as they stand there."""
+    texts = " || ' ' || ".join(
+        f"coalesce(CAST({_quoted(name)} AS VARCHAR), '')"
+        for name, kind in _columns(db, reader).items()
+        if _holds_text(kind)
     )
-    theirs = f"coalesce({theirs}, false)" if theirs else "false"
-    pattern = mentioned(erasure.mentions)
-    told = f"({theirs})"
-    if pattern:
-        told += f" OR ({_any_text(db, reader, pattern)})"
-    (count,) = db.execute(f"SELECT count(*) FROM {reader} WHERE {told}").fetchone() or (0,)
-    if not count:
-        return 0
-    columns = _redacted(db, reader, pattern) if pattern else "*"
-    return _rewrite(db, file, scratch, f"SELECT {columns} FROM {reader} WHERE NOT {theirs}", count)
+    rows = db.execute(
+        f"SELECT DISTINCT unnest(regexp_extract_all({texts}, {literal(_ADDRESS)})) FROM {reader}"
+    ).fetchall()
+    found = []
+    for (text,) in rows:
+        address = spell("email", _CODED.sub("@", text)).value
+        if keyed(erasure.key, "email", address) in erasure.keyed:
+            found.append(address)
+    return found
+
+
+_ADDRESS: Final = r"[\pL\pN._+\-]{1,64}(?:@|%(?:25)*40)[\pL\pN.\-]{1,200}"
+_CODED: Final = re.compile(r"%(?:25)*40", re.IGNORECASE)
 
 
 def _met(
@@ -224,7 +248,7 @@ def _forget_rows(
     theirs = " OR ".join(f"{end} IN ({_list(erasure.told)})" for end in ends)
     (count,) = db.execute(f"SELECT count(*) FROM {reader} WHERE {theirs}").fetchone() or (0,)
     if count:
-        _rewrite(db, file, scratch, f"SELECT * FROM {reader} WHERE NOT ({theirs})", count)
+        _rewrite(db, file, scratch, f"SELECT * FROM {reader} WHERE NOT ({theirs})")
     return int(count)
 
 
@@ -257,9 +281,7 @@ def _told(
     }
 
 
-def _rewrite(
-    db: duckdb.DuckDBPyConnection, file: Path, scratch: Path, select: str, count: int
-) -> int:
+def _rewrite(db: duckdb.DuckDBPyConnection, file: Path, scratch: Path, select: str) -> None:
     """Put the rows of *select* in the place of the file, under the version that it had."""
     versions = db.execute(
         "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'cdp_version'",
@@ -272,4 +294,3 @@ def _rewrite(
         f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480{told})"
     )
     move(new, file)
-    return int(count)

@@ -321,7 +321,9 @@ class _Group:
         staged = self._scratch / f"{self._name}.parquet"
         rows = self._stage(selects, staged, version)
         self._check(staged, None if suffix is None else parse_suffix(suffix)[1])
-        gone = forget_events(self._db, staged, self._scratch, self._erased) if self._erased else 0
+        gone = 0
+        if self._erased:
+            gone, _ = forget_events(self._db, staged, self._scratch, self._erased)
         if suffix is not None:
             return [_Written(suffix, staged, version, rows - gone, left_out_of_all, first, gone)]
         assert kind is not None

@@ -87,7 +87,10 @@ def traces(home: Path, values: Iterable[str] = HERS) -> list[str]:
     """Return where any of the values stands: in a file's bytes, or in a row of a table or file."""
     found = []
     for file in sorted(path for path in home.rglob("*") if path.is_file()):
-        content = file.read_bytes().lower()
+        try:
+            content = file.read_bytes().lower()
+        except FileNotFoundError:  # SQLite's log, which goes with its last connection
+            continue
         found += [f"{file.name}: {value}" for value in values if value.lower().encode() in content]
         for name, text in _tables(file):
             found += [f"{file.name}, {name}: {value}" for value in values if value.lower() in text]
