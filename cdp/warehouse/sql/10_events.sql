@@ -3,7 +3,9 @@
 -- inputs:  export_event   the rows of the export's tables that end in @suffixes
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
 --          @blocked, @not_user_id STRING: expressions over lower-case values; @invisible, @around
---          STRING: see cdp.domain.identifiers
+--          STRING: see cdp.domain.identifiers; @parameters, @suspect, @shape, @token, @pieces STRING:
+--          see cdp.domain.redaction
+-- No text is kept that holds an address or a number, and no identifier that does.
 -- A denied row keeps what it counts by, and nothing that tells of somebody or of where they were.
 -- Export rows have no id. Rows that agree in day, stream, client, user, session, name, time and
 -- parameters, in whatever order, are one event told twice.
@@ -99,18 +101,97 @@ once as (
       event_date, stream_id, client_id, user_id, session_id, event_name, event_timestamp, parameters
     order by source, medium, revenue, country, device
   ) = 1
+),
+-- What a URL's user, fragment and parameters tell goes, but for the parameters that are allowed.
+plain as (
+  select
+    *,
+    if(
+      regexp_contains(page_location, r'[?#@]'),
+      concat(
+        regexp_replace(
+          regexp_replace(page_location, r'(?s)[?#].*', ''), r'^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/]*@', r'\1'
+        ),
+        regexp_replace(
+          array_to_string(
+            regexp_extract_all(
+              regexp_replace(regexp_replace(page_location, r'(?s)#.*', ''), r'^[^?]*', ''), @parameters
+            ),
+            ''
+          ),
+          r'^.', '?'
+        )
+      ),
+      page_location
+    ) as page
+  from once
+),
+listed as (
+  select
+    *,
+    [
+      event_name, source, medium, campaign, first_source, first_medium, page, page_title, gclid,
+      transaction_id, user_id
+    ] as told
+  from plain
+),
+suspected as (
+  select *, regexp_contains(array_to_string(told, '\n'), @suspect) as is_suspect from listed
+),
+redacted as (
+  select
+    *,
+    -- Of few rows: first what base64 hides, then what can be read, see cdp.domain.redaction.
+    if(
+      is_suspect,
+      array(
+        select
+          regexp_replace(
+            if(
+              regexp_contains(t, @token),
+              array_to_string(
+                array(
+                  select
+                    if(
+                      regexp_contains(p, @token),
+                      if(
+                        regexp_contains(
+                          safe_convert_bytes_to_string(
+                            from_base64(rpad(p, length(p) + mod(3 * length(p), 4), '='))
+                          ),
+                          @shape
+                        ),
+                        '(redacted)', p
+                      ),
+                      p
+                    )
+                  from unnest(regexp_extract_all(t, @pieces)) as p with offset as m
+                  order by m
+                ),
+                ''
+              ),
+              t
+            ),
+            @shape, r'\1(redacted)'
+          )
+        from unnest(told) as t with offset as n
+        order by n
+      ),
+      told
+    ) as texts
+  from suspected
 )
 select
   event_date,
   timestamp_micros(event_timestamp) as event_at,
-  event_name,
+  texts[safe_offset(0)] as event_name,
   if(analytics = 'denied', null, concat(@property, '/', coalesce(stream_id, ''), '/', client_id))
     as client_key,
   if(analytics = 'denied', null, client_id) as client_id,
   stream_id,
   if(
     analytics = 'denied' or user_id = '' or regexp_contains(lower(user_id), @blocked)
-    or regexp_contains(lower(user_id), @not_user_id),
+    or regexp_contains(lower(user_id), @not_user_id) or texts[safe_offset(10)] <> user_id,
     null, user_id
   ) as user_id,
   if(analytics = 'denied', null, session_id) as session_id,
@@ -119,21 +200,22 @@ select
   analytics,
   ads,
   transient,
-  source,
-  medium,
-  campaign,
-  if(analytics = 'denied' or ads = 'denied', null, gclid) as gclid,
-  first_source,
-  first_medium,
+  texts[safe_offset(1)] as source,
+  texts[safe_offset(2)] as medium,
+  texts[safe_offset(3)] as campaign,
+  if(analytics = 'denied' or ads = 'denied' or texts[safe_offset(8)] <> gclid, null, gclid) as gclid,
+  texts[safe_offset(4)] as first_source,
+  texts[safe_offset(5)] as first_medium,
   country,
   device,
-  if(analytics = 'denied', null, page_location) as page_location,
-  if(analytics = 'denied', null, page_title) as page_title,
+  if(analytics = 'denied', null, texts[safe_offset(6)]) as page_location,
+  if(analytics = 'denied', null, texts[safe_offset(7)]) as page_title,
   if(
-    analytics = 'denied' or regexp_contains(lower(trim(transaction_id)), @blocked),
+    analytics = 'denied' or regexp_contains(lower(trim(transaction_id)), @blocked)
+    or texts[safe_offset(9)] <> transaction_id,
     null, transaction_id
   ) as transaction_id,
   revenue
-from once;
+from redacted;
 
 commit transaction
