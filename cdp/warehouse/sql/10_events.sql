@@ -138,60 +138,108 @@ listed as (
 suspected as (
   select *, regexp_contains(array_to_string(told, '\n'), @suspect) as is_suspect from listed
 ),
-redacted as (
+decoded as (
   select
     *,
-    -- Of few rows: first what base64 hides, then what can be read, see cdp.domain.redaction.
     if(
-      is_suspect,
+      is_suspect and regexp_contains(array_to_string(told, '\n'), @token),
+      array_to_string(
+        array(
+          select
+            if(
+              regexp_contains(p, @token),
+              safe_convert_bytes_to_string(
+                from_base64(concat(p, substr('==', 1, mod(3 * length(p), 4))))
+              ),
+              null
+            )
+          from unnest(regexp_extract_all(array_to_string(told, '\n'), @pieces)) as p with offset as n
+          order by n
+        ),
+        '\n'
+      ),
+      null
+    ) as hidden
+  from suspected
+),
+-- Of the few rows whose tokens hide an address or a number, each text is taken apart.
+revealed as (
+  select
+    *,
+    if(
+      regexp_contains(hidden, @shape),
       array(
         select
-          regexp_replace(
-            if(
-              regexp_contains(t, @token),
-              array_to_string(
-                array(
-                  select
+          if(
+            regexp_contains(t, @token),
+            array_to_string(
+              array(
+                select
+                  if(
+                    regexp_contains(p, @token),
                     if(
-                      regexp_contains(p, @token),
-                      if(
-                        regexp_contains(
-                          safe_convert_bytes_to_string(
-                            from_base64(rpad(p, length(p) + mod(3 * length(p), 4), '='))
-                          ),
-                          @shape
+                      regexp_contains(
+                        safe_convert_bytes_to_string(
+                          from_base64(concat(p, substr('==', 1, mod(3 * length(p), 4))))
                         ),
-                        '(redacted)', p
+                        @shape
                       ),
-                      p
-                    )
-                  from unnest(regexp_extract_all(t, @pieces)) as p with offset as m
-                  order by m
-                ),
-                ''
+                      '(redacted)', p
+                    ),
+                    p
+                  )
+                from unnest(regexp_extract_all(t, @pieces)) as p with offset as m
+                order by m
               ),
-              t
+              ''
             ),
-            @shape, r'\1(redacted)'
+            t
           )
         from unnest(told) as t with offset as n
         order by n
       ),
       told
     ) as texts
-  from suspected
+  from decoded
+),
+redacted as (
+  select
+    *,
+    if(is_suspect, regexp_replace(texts[safe_offset(0)], @shape, r'\1(redacted)'), event_name)
+      as safe_event_name,
+    if(is_suspect, regexp_replace(texts[safe_offset(1)], @shape, r'\1(redacted)'), source)
+      as safe_source,
+    if(is_suspect, regexp_replace(texts[safe_offset(2)], @shape, r'\1(redacted)'), medium)
+      as safe_medium,
+    if(is_suspect, regexp_replace(texts[safe_offset(3)], @shape, r'\1(redacted)'), campaign)
+      as safe_campaign,
+    if(is_suspect, regexp_replace(texts[safe_offset(4)], @shape, r'\1(redacted)'), first_source)
+      as safe_first_source,
+    if(is_suspect, regexp_replace(texts[safe_offset(5)], @shape, r'\1(redacted)'), first_medium)
+      as safe_first_medium,
+    if(is_suspect, regexp_replace(texts[safe_offset(6)], @shape, r'\1(redacted)'), page)
+      as safe_page,
+    if(is_suspect, regexp_replace(texts[safe_offset(7)], @shape, r'\1(redacted)'), page_title)
+      as safe_page_title,
+    if(is_suspect, regexp_replace(texts[safe_offset(8)], @shape, r'\1(redacted)'), gclid)
+      as safe_gclid,
+    if(is_suspect, regexp_replace(texts[safe_offset(9)], @shape, r'\1(redacted)'), transaction_id)
+      as safe_transaction_id,
+    if(is_suspect, regexp_replace(texts[safe_offset(10)], @shape, r'\1(redacted)'), user_id)
+      as safe_user_id
+  from revealed
 )
 select
   event_date,
   timestamp_micros(event_timestamp) as event_at,
-  texts[safe_offset(0)] as event_name,
+  safe_event_name as event_name,
   if(analytics = 'denied', null, concat(@property, '/', coalesce(stream_id, ''), '/', client_id))
     as client_key,
   if(analytics = 'denied', null, client_id) as client_id,
   stream_id,
   if(
     analytics = 'denied' or user_id = '' or regexp_contains(lower(user_id), @blocked)
-    or regexp_contains(lower(user_id), @not_user_id) or texts[safe_offset(10)] <> user_id,
+    or regexp_contains(lower(user_id), @not_user_id) or safe_user_id <> user_id,
     null, user_id
   ) as user_id,
   if(analytics = 'denied', null, session_id) as session_id,
@@ -200,19 +248,19 @@ select
   analytics,
   ads,
   transient,
-  texts[safe_offset(1)] as source,
-  texts[safe_offset(2)] as medium,
-  texts[safe_offset(3)] as campaign,
-  if(analytics = 'denied' or ads = 'denied' or texts[safe_offset(8)] <> gclid, null, gclid) as gclid,
-  texts[safe_offset(4)] as first_source,
-  texts[safe_offset(5)] as first_medium,
+  safe_source as source,
+  safe_medium as medium,
+  safe_campaign as campaign,
+  if(analytics = 'denied' or ads = 'denied' or safe_gclid <> gclid, null, gclid) as gclid,
+  safe_first_source as first_source,
+  safe_first_medium as first_medium,
   country,
   device,
-  if(analytics = 'denied', null, texts[safe_offset(6)]) as page_location,
-  if(analytics = 'denied', null, texts[safe_offset(7)]) as page_title,
+  if(analytics = 'denied', null, safe_page) as page_location,
+  if(analytics = 'denied', null, safe_page_title) as page_title,
   if(
     analytics = 'denied' or regexp_contains(lower(trim(transaction_id)), @blocked)
-    or texts[safe_offset(9)] <> transaction_id,
+    or safe_transaction_id <> transaction_id,
     null, transaction_id
   ) as transaction_id,
   revenue
