@@ -25,7 +25,7 @@ _BYTES: Final = "4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|[89a-f][0-9a-f]"  # of lett
 _LETTER: Final = rf"(?:[a-z{_BEYOND}]|{_ESCAPE}(?:{_BYTES}))"
 _LABEL: Final = rf"(?:[a-z0-9_{_BEYOND}-]|{_ESCAPE}(?:2d|3[0-9]|5f|{_BYTES}))"
 _DOT: Final = rf"(?:[.\x{{3002}}\x{{ff0e}}\x{{ff61}}]|{_ESCAPE}2e)"
-_AT: Final = rf"(?:[@\x{{fe6b}}\x{{ff20}}]|{_ESCAPE}40)"
+_AT: Final = rf"(?:[@\x{{fe6b}}\x{{ff20}}]|{_ESCAPE}(?:40|ef{_ESCAPE}bc{_ESCAPE}a0))"
 _LOCAL: Final = rf"(?:[^\x00-\x20\x7f\pZ<>()\[\]\\,;:/?&=#%@\x{{fe6b}}\x{{ff20}}]|{_ESCAPED})+"
 _ADDRESS: Final = rf"{_LOCAL}{_AT}(?:{_LABEL}+{_DOT})+{_LETTER}{{2}}{_LABEL}*"
 
@@ -40,7 +40,7 @@ _NUMERALS: Final = r"\x{660}-\x{669}\x{6f0}-\x{6f9}\x{966}-\x{96f}\x{ff10}-\x{ff
 _DIGIT: Final = rf"(?:[0-9{_NUMERALS}]|{_ESCAPE}3[0-9])"
 _COUNTRY: Final = rf"(?:[1-9{_NUMERALS}]|{_ESCAPE}3[1-9])"
 
-# What follows a plus, and where it is escaped (a `+` is then a space): a country, at least 8 digits.
+# After a plus a country and at least 8 digits; where the plus is escaped, `+` is a space.
 _PLUS: Final = rf"\+\(?{_COUNTRY}(?:{_BETWEEN}{_DIGIT}){{8,}}"
 _PLUS_ESCAPED: Final = (
     rf"(?:\x{{ff0b}}|{_ESCAPE}2b){_BETWEEN_ESCAPED}{_COUNTRY}(?:{_BETWEEN_ESCAPED}{_DIGIT}){{8,}}"
@@ -73,8 +73,8 @@ _BEFORE: Final = rf"(^|[^0-9A-Za-z_.%-]|{_ESCAPED})"
 SHAPE: Final = rf"(?i)(?:{_ADDRESS}|{_PLUS}|{_PLUS_ESCAPED}|{_AREA}|{_BEFORE}(?:{_NATIONAL}))"
 """An e-mail address or a phone number (RE2); its group is what stands before it and is kept."""
 
-# Three printable bytes of ASCII are one of 24 · 24 · 32 · 62 groups of base64: few ids and words are.
-# Of `+`, `/`, `-` and `_` are only bytes that no address needs.
+# Three printable bytes of ASCII are a group of these; few ids and words hold several in a row. Of
+# `+`, `/`, `-` and `_` are only `>`, `?` and `~`: a token goes on behind them as another one.
 _SECOND: Final = "C-HS-Xi-ny-z0-3"
 _GROUP: Final = f"[I-Za-f][{_SECOND}][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9]"
 TOKEN: Final = (
@@ -90,7 +90,7 @@ _SHAPE: Final = re2.compile(SHAPE)
 _TOKEN: Final = re2.compile(TOKEN)
 _PIECES: Final = re2.compile(PIECES)
 _FIRST: Final = re2.compile("^.")
-_USER: Final = re2.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@")
+_USER: Final = re2.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/]*@")
 
 
 def redact(text: str) -> str:
@@ -113,7 +113,7 @@ def redact_url(text: str, allowed: Iterable[str]) -> str:
 
 
 def parameters_pattern(allowed: Iterable[str]) -> str:
-    """Return one RE2 expression that finds the *allowed* parameters of a query with their values."""
+    """Return one RE2 expression that finds each *allowed* parameter of a query, with its value."""
     # A parameter that matches nothing, where none is allowed: \b cannot precede \B.
     names = "|".join(re2.escape(name) for name in allowed) or r"\b\B"
     return f"(?i)[?&;](?:{names})=[^?&;]*"

@@ -265,9 +265,10 @@ def _list_text(node: exp.Expr) -> exp.Expr:
 
 
 def _list_map(node: exp.Expr) -> exp.Expr:
-    """`ARRAY(SELECT f(p) FROM UNNEST(a) AS p WITH OFFSET AS n ORDER BY n)` → `LIST_TRANSFORM(a, f)`.
+    """`ARRAY(SELECT f(p) FROM UNNEST(a) AS p WITH OFFSET AS n ORDER BY n)` → `LIST_TRANSFORM(…)`.
 
-    DuckDB makes a join of it, which is evaluated for every row, also where a CASE keeps rows out.
+    DuckDB makes a join of it, over every row, also those that a CASE keeps out. Within the function
+    a regular expression is compiled again for each 2,048 rows: keep long ones outside.
     """
     if not isinstance(node, exp.Array) or len(node.expressions) != 1:
         return node
