@@ -180,7 +180,9 @@ def encoded(draw: st.DrawFn) -> str:
     return HIDING[draw(st.sampled_from(sorted(HIDING)))](draw(ascii_addresses))
 
 
-texts = st.lists(encoded() | words | delimiters | numbers | st.text(max_size=5)).map("".join)
+texts = st.lists(encoded() | words | delimiters | numbers | st.text(max_size=5), max_size=6).map(
+    "".join
+)
 """Text with shapes in it, next to each other and to anything."""
 
 
