@@ -81,8 +81,8 @@ TOKEN: Final = (
     f"(?:{_GROUP}){{2,}}(?:{_GROUP}|[I-Za-f][{_SECOND}][AEIMQUYcgkosw048]|[I-Za-f][AQgw])"
 )
 """Base64 of seven and more printable bytes, without its padding (RE2)."""
-PIECES: Final = rf"(?s){_ESCAPE}[0-9A-Fa-f]{{2}}|{TOKEN}|."
-"""Takes a text apart: tokens, escaped bytes and characters (RE2)."""
+PIECES: Final = rf"(?s){_ESCAPE}[0-9A-Fa-f]{{2}}|{TOKEN}|[^%I-Za-f]+|."
+"""Takes a text apart: tokens, escaped bytes, what begins neither, and other characters (RE2)."""
 SUSPECT: Final = f"(?:{SHAPE})|(?-i:{TOKEN})"
 """Matches every text that redaction may change (RE2)."""
 

@@ -341,6 +341,16 @@ def test_an_alternative_in_a_pattern_stays_within_it():
     assert blocked(policy, "bot", "crawler", "robot", "crawlers") == ["bot", "crawler"]
 
 
+@pytest.mark.parametrize(
+    "told", ["id:jane@example.com", "jane%2540example.com", "+33612345678", "YUBiLmNvbQ=="]
+)
+def test_a_user_id_that_holds_an_address_or_a_number_is_none(told):
+    speller = Policy.load(None).speller()
+    assert speller.spell("user_id", told, "crm").problem == "not a user id"
+    assert speller.spell("user_id", "33612345678", "crm").problem is None
+    assert speller.spell("client_id", "1234567890.1234567890", "crm").problem is None
+
+
 def test_what_is_not_a_user_id_is_matched_as_a_whole():
     pattern = Policy.load(None).not_a_user_id_pattern()
     sql = "SELECT regexp_matches(?, ?)"
