@@ -17,6 +17,7 @@ from cdp.domain.errors import CdpError, describe
 from cdp.domain.identifiers import AROUND, INVISIBLE, identifier_key
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
+from cdp.domain.redaction import PIECES, SHAPE, SUSPECT, TOKEN
 from cdp.insight import reports
 from cdp.insight.erasure import number
 from cdp.insight.overview import freshness
@@ -41,6 +42,7 @@ _IDS_A_STATEMENT: Final = 10_000
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
 _CLEANING_PARAMETERS: Final = (
     *("blocked", "not_user_id", "invisible", "around", "lead_events", "purchase_events", "signals"),
+    *("parameters", "suspect", "shape", "token", "pieces"),
     *("gpc_parameter", "gpc_purposes", "denied_row", "ads_states", "linking_signal"),
 )
 
@@ -479,6 +481,11 @@ def policy_parameters(policy: Policy) -> dict[str, Value]:
         "not_user_id": policy.not_a_user_id_pattern(),
         "invisible": INVISIBLE,
         "around": AROUND,
+        "parameters": policy.parameters_pattern(),
+        "suspect": SUSPECT,
+        "shape": SHAPE,
+        "token": TOKEN,
+        "pieces": PIECES,
         "rules": policy.speller().digest,
         "lead_events": policy.events.leads,
         "purchase_events": policy.events.purchases,

@@ -3,7 +3,7 @@
 -- inputs:  export_event   the rows of the export's tables that end in @suffixes: a denied row speaks
 --          here, and only here
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
---          @blocked, @not_user_id, @invisible, @around STRING, @signals ARRAY<STRING> of
+--          @blocked, @not_user_id, @invisible, @around, @shape, @token, @pieces STRING, @signals ARRAY<STRING> of
 --          'purpose|column', @gpc_parameter STRING, @gpc_purposes ARRAY<STRING>,
 --          @denied_row STRING: user_id, or row: who has no client then says nothing,
 --          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64,
@@ -45,6 +45,29 @@ speaking as (
     or @denied_row = 'user_id' and user_id <> ''
       and not regexp_contains(lower(user_id), @blocked)
       and not regexp_contains(lower(user_id), @not_user_id)
+      and not regexp_contains(user_id, @shape)
+      and not if(
+        regexp_contains(user_id, @token),
+        regexp_contains(
+          array_to_string(
+            array(
+              select
+                if(
+                  regexp_contains(p, @token),
+                  safe_convert_bytes_to_string(
+                    from_base64(concat(p, substr('==', 1, mod(3 * length(p), 4))))
+                  ),
+                  null
+                )
+              from unnest(regexp_extract_all(user_id, @pieces)) as p with offset as n
+              order by n
+            ),
+            '\n'
+          ),
+          @shape
+        ),
+        false
+      )
 ),
 met as (
   select distinct type, value from speaking
