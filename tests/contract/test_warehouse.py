@@ -313,6 +313,8 @@ def test_days_are_cleaned_through_the_shown_export(place, warehouse):
         "property": "p",
         "suffixes": ["20261031"],
         "dates": [date(2026, 10, 31)],
+        "erased": False,
+        "key": "k",
     }
     for _ in range(2):  # a day that is cleaned again is replaced
         warehouse.run(statements()["10_events"], parameters)

@@ -16,7 +16,7 @@ from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.export_view import export_view
 from cdp.warehouse.ga4_files import load_ga4
 from cdp.warehouse.port import Value
-from cdp.warehouse.statements import statements
+from cdp.warehouse.statements import migrations, statements
 from tests.e2e.support import event
 from tests.tables import make_tables
 from tests.unit.domain.test_redaction import ADDRESSES, ENCODINGS, HIDING, NUMBERS, texts
@@ -33,6 +33,8 @@ GIVEN: dict[str, Value] = {
     "dates": [date(2026, 10, 31)],
     "days": [],
     "seq": 1,
+    "erased": False,
+    "key": "k",
 }
 
 # What a file of JSON can hold.
@@ -144,8 +146,8 @@ def test_the_reference_engine_keeps_the_same(folder: Path, googlesql: Any) -> No
     warehouse = DuckWarehouse(home, memory_limit="500MB", threads=1)
     try:
         both = Comparison(warehouse, googlesql)
-        make_tables(warehouse)
-        both.run("00_tables", {})
+        for name in (*migrations(), "00_tables"):
+            both.run(name, {})
         both.show(shown, [DAY])
         both.run("10_events", GIVEN)
         both.run("12_signals", GIVEN)
