@@ -66,14 +66,17 @@ _STATES: Final = {
 def outcome(document: Mapping[str, Any] | None, row: Merge) -> Outcome:
     """Return what *row* does to *document*, None being no document.
 
-    Only `sync` is read, and of a withdrawal all that the platform owns.
-    The order is that of `seq`, whatever the order of arrival. A row with `confirm` is written also
-    where nothing else changes: its `seq` keeps out what an earlier run may still deliver.
+    Only `sync` is read, and of a withdrawal all that the platform owns. An erasure is for good:
+    whatever comes after it, of whatever `seq`, is stale. Else the order is that of `seq`, whatever
+    the order of arrival. A row with `confirm` is written also where nothing else changes: its `seq`
+    keeps out what an earlier run may still deliver.
     """
     if row.denial:
         same = document is None or withdrawn(row.id, document, row.denial) == document
         return Outcome.UNCHANGED if same else Outcome.WRITTEN
     stamp = _map((document or {}).get("sync"))
+    if stamp.get("state") == _STATES[Kind.DELETE] and row.kind is not Kind.DELETE:
+        return Outcome.STALE
     seq = stamp.get("seq")
     if not isinstance(seq, int):
         return Outcome.WRITTEN

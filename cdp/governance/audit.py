@@ -9,21 +9,18 @@ from typing import Any, Final
 import re2
 
 from cdp.domain.payload import timestamp
+from cdp.domain.redaction import MARKER, redact
 from cdp.profiles.port import Create, DocumentStore, Page, Where
 
 AUDIT: Final = "audit"
-REDACTED: Final = "(redacted)"
 
-# Addresses, also in a URL, and numbers with a country or an area: what somebody may take for one.
-_PERSONAL: Final = re2.compile(
-    r"[^\s@<>()?&=/\[\],;:\"']+(?:@|%40)[\pL\pN.-]+\.\pL{2,}"
-    r"|(?:\+|\b0)[0-9][0-9 ()./-]{5,18}[0-9]"
-)
+# In what somebody writes of others, what may be a number is one.
+_NUMBER: Final = re2.compile(r"(?:\+|\b0)[0-9][0-9 ()./-]{5,18}[0-9]")
 
 
 def redacted(text: str) -> str:
     """Return *text* without what looks like an e-mail address or a phone number."""
-    return str(_PERSONAL.sub(REDACTED, text))
+    return str(_NUMBER.sub(MARKER, redact(text)))
 
 
 class Outcome(StrEnum):

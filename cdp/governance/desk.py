@@ -50,7 +50,7 @@ class Desk:
     """Makes decisions, and acts on those that deny.
 
     Args:
-        profiles_of: see `Governance`.
+        profiles_of, is_erased: see `Governance`.
     """
 
     def __init__(
@@ -58,10 +58,12 @@ class Desk:
         documents: DocumentStore,
         policy: Policy,
         profiles_of: Callable[[Identifier], Sequence[str]],
+        is_erased: Callable[[Identifier], bool],
     ) -> None:
         self._decisions = Decisions(documents)
         self._policy = policy
         self._profiles_of = profiles_of
+        self._is_erased = is_erased
 
     def decisions(
         self,
@@ -109,7 +111,13 @@ class Desk:
         found = self._policy.speller().spell(told.type, told.value, SOURCE)
         if found.problem:
             raise CdpError(f"{told.type}: {found.problem}; write it as the person has it")
-        return replace(told, value=found.value)
+        spelled = replace(told, value=found.value)
+        if self._is_erased(spelled):
+            raise CdpError(
+                "who has this identifier was erased: nothing is held of them, and nothing comes back, "
+                "so there is no consent to write down"
+            )
+        return spelled
 
     def _denial(self, one: Identifier, purpose: str, at: str) -> Denial:
         denial = Denial.under(self._policy, one.type, one.value, purpose, at=at, source=SOURCE)

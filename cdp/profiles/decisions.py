@@ -5,7 +5,7 @@ said. A denial does not wait for that: it is taken out of the stored profiles, a
 that was planned before it brings.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from cdp.domain.withdrawal import Denial
 from cdp.profiles.port import (
     PROFILES,
     Create,
+    Delete,
     Document,
     DocumentStore,
     Position,
@@ -75,6 +76,16 @@ class Decisions:
             at = page.cursor
             if at is None:
                 return
+
+    def erase(self, is_theirs: Callable[[str, str], bool]) -> None:
+        """Delete the decisions of whose identifiers, by type and value, are to be erased."""
+        gone = [
+            Delete(DECISIONS, found.id)
+            for found in self.after(FIRST)
+            if is_theirs(found.body["type"], found.body["value"])
+        ]
+        for start in range(0, len(gone), _AT_ONCE):
+            self._documents.commit(gone[start : start + _AT_ONCE])
 
     def withdraw(self, denial: Denial) -> list[str]:
         """Take what *denial* closes out of every profile that it concerns; return their ids."""

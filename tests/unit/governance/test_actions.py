@@ -98,6 +98,7 @@ def governance(
         executions.start,
         policy=POLICY,
         profiles_of=lambda _: [],
+        is_erased=lambda _: False,
     )
 
 
@@ -211,6 +212,7 @@ def test_a_day_has_as_many_reveals_as_the_policy_says_and_the_log_tells_of_the_n
         executions.start,
         policy=POLICY.model_copy(update={"access": access}),
         profiles_of=lambda _: [],
+        is_erased=lambda _: False,
     )
     for profile_id in ("p_1", "p_2"):
         governance.reveal("max", profile_id, "the customer called")
@@ -359,6 +361,7 @@ def test_a_start_that_fails_is_told_as_such(documents: SqliteDocuments, tmp_path
         nowhere.start,
         policy=POLICY,
         profiles_of=lambda _: [],
+        is_erased=lambda _: False,
     )
     with pytest.raises(FileNotFoundError):
         governance.start_refresh("ada", AT_ONCE)

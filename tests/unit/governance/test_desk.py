@@ -65,6 +65,7 @@ def make(documents: SqliteDocuments, tmp_path: Path) -> Callable[[Known], Govern
             executions.start,
             policy=POLICY,
             profiles_of=known,
+            is_erased=lambda identifier: identifier.value == "gone@example.com",
         )
 
     return governance
@@ -99,6 +100,23 @@ def test_a_no_of_a_person_takes_all_that_its_purpose_permits(
     denied = {"state": "denied", "since": "2026-10-01T12:00:00.000000Z", "source": "admin"}
     left = {name: below for name, below in ADA.items() if name != "ads"}
     assert ada(documents) == {**left, "consent": {**ADA["consent"], "ads": denied}}
+
+
+def test_of_who_was_erased_nothing_is_written_down(
+    governance: Governance, documents: SqliteDocuments
+) -> None:
+    with pytest.raises(CdpError, match="was erased"):
+        decide(governance, "email", "Gone@Example.com", "ads")
+    assert documents.page(DECISIONS).documents == []
+
+
+def test_the_decisions_of_whom_is_erased_go(
+    governance: Governance, documents: SqliteDocuments
+) -> None:
+    decide(governance, "email", "ada@example.com", "ads")
+    decide(governance, "user_id", "bob", "ads")
+    Decisions(documents).erase(lambda type_, value: (type_, value) == ("email", "ada@example.com"))
+    assert [found.body["value"] for found in documents.page(DECISIONS).documents] == ["bob"]
 
 
 def test_a_no_of_an_address_takes_the_address_alone(
