@@ -114,8 +114,8 @@ class Desk:
         spelled = replace(told, value=found.value)
         if self._is_erased(spelled):
             raise CdpError(
-                "who has this identifier was erased: nothing is held of them, and nothing comes back, "
-                "so there is no consent to write down"
+                "who has this identifier was erased: nothing is held of them and nothing comes "
+                "back, so there is no consent to write down"
             )
         return spelled
 

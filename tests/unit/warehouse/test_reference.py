@@ -333,9 +333,7 @@ def erase(to: Comparison) -> None:
 
 
 def sizes(warehouse: DuckWarehouse, tables: Iterable[str]) -> dict[str, int]:
-    return {
-        table: warehouse.query(f"select count(*) from {table}", {}).item() for table in tables
-    }
+    return {table: warehouse.query(f"select count(*) from {table}", {}).item() for table in tables}
 
 
 def ndjson(file: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
