@@ -15,7 +15,8 @@ TESTS = $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYT
 SLOW = deploy functions insight profiles/test_firestore.py profiles/test_firestore_indexes.py \
   refresh/test_schema.py refresh/test_store.py refresh/test_workflow.py test_secrets.py \
   warehouse/test_bigquery.py warehouse/test_consent.py warehouse/test_dialect.py \
-  warehouse/test_ga4_files.py warehouse/test_reference.py warehouse/test_statements.py
+  warehouse/test_ga4_files.py warehouse/test_redaction.py warehouse/test_reference.py \
+  warehouse/test_statements.py
 
 .PHONY: install demo functions quick test smoke check format clean
 

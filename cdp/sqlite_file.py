@@ -59,6 +59,13 @@ class SqliteFile:
         with self._transaction("begin immediate") as db:
             yield db
 
+    def purge(self) -> None:
+        """Leave nothing of what was deleted in the file, nor in its log."""
+        with _in_words(self._path), closing(_open(self._path)) as db:
+            # Pages of an earlier release, which did not overwrite, may still hold what was there.
+            db.execute("vacuum")
+            db.execute("pragma wal_checkpoint(truncate)")
+
     def close(self) -> None:
         """Close the connections that nobody uses; the next use opens new ones."""
         while self._idle:
@@ -201,6 +208,8 @@ def _open(path: Path) -> sqlite3.Connection:
     # full: what was acknowledged survives a power cut.
     db.execute("pragma synchronous = full")
     db.execute("pragma cache_size = -65536")
+    # What is deleted is overwritten: people ask for it.
+    db.execute("pragma secure_delete = on")
     # Many rows change the same pages of the indexes: let the log gather them, up to 64 MB.
     db.execute("pragma wal_autocheckpoint = 16384")
     return db

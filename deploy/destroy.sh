@@ -31,8 +31,8 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # All that the platform writes there; other collections are others'.
-COLLECTIONS=(profiles audit counters dead_letters leases meta receipts reports runs
-  sign_in_attempts users)
+COLLECTIONS=(profiles audit counters dead_letters decisions leases meta receipts reports reveals
+  runs sign_in_attempts users)
 
 DOOMED=() # names, for the list; and below them the commands
 COMMANDS=()

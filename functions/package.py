@@ -30,6 +30,7 @@ LEFT_OUT: Final = (
     "ui",
     "warehouse/dialect.py",
     "warehouse/duckdb.py",
+    "warehouse/forgetting.py",
     "warehouse/ga4_files.py",
     "warehouse/row_files.py",
     "warehouse/sources.py",

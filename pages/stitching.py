@@ -4,12 +4,12 @@ from functools import partial
 
 import streamlit as st
 
+from cdp.insight.requests import withdrawn_since
 from cdp.ui import app, auth, frame, masks, words
 from cdp.ui import stitching as ui
 
 user = auth.require()
 report, warehouse = app.report("stitching"), app.warehouse()
-show = masks.shower(masks.masked(user.is_admin))
 with frame.head(
     "Stitching Audit",
     f"As of {words.moment(report['at'])}" if report else "",
@@ -18,6 +18,8 @@ with frame.head(
 if report is None or warehouse is None:
     frame.not_refreshed()
     st.stop()
+withdrawn = withdrawn_since(warehouse, app.platform().documents)
+show = masks.shower(masks.masked(user.is_admin), alone=withdrawn)
 ui.numbers(report)
 with frame.told():
     frame.tabs(

@@ -62,6 +62,7 @@ def load_ga4(
     for table in loaded:
         same = ", as before" if table.unchanged else ""
         out.print(f"{table.name}  {table.rows:>10,} rows{same}")
+        _tell_erased(table.erased)
         if table.unknown:
             out.print(
                 f"  left out, for they are not in the export's schema: {listed(table.unknown)}"
@@ -102,7 +103,13 @@ def load_files(platform: Platform, table: str, paths: tuple[Path, ...]) -> None:
     for file in loaded:
         same = ", as before" if file.unchanged else ""
         out.print(f"{file.path}  {file.rows:>10,} rows{same}")
+        _tell_erased(file.erased)
     _tell_skipped(skipped)
+
+
+def _tell_erased(rows: int) -> None:
+    if rows:
+        out.print(f"  {rows:,} rows of people who were erased were left out")
 
 
 def _tell_skipped(files: Sequence[Path]) -> None:

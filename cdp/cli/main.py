@@ -3,7 +3,7 @@
 import click
 
 from cdp import __version__
-from cdp.cli import console, demo, load, look, refresh, user
+from cdp.cli import consent, console, demo, erase, load, look, refresh, user
 from cdp.cli.common import Group
 
 
@@ -24,6 +24,13 @@ for command in (
     look.profile,
     look.doctor,
     look.policy,
+    consent.decide,
+    consent.consent,
+    erase.erase,
+    erase.approve,
+    erase.erasures,
+    erase.probe,
+    erase.verify,
     console.serve,
     user.user,
     demo.demo,

@@ -4,8 +4,8 @@ Parts are made on first use, so that a function pays only for those that it need
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from cdp.governance.accounts import Accounts
     from cdp.governance.actions import Governance
     from cdp.governance.audit import Audit
+    from cdp.governance.desk import Identifier
+    from cdp.governance.erasures import Erasures
     from cdp.objects.port import ObjectStore
     from cdp.profiles.port import DocumentStore
     from cdp.queue.port import DeadLetters, Queue, Refused
     from cdp.refresh.steps import Steps
     from cdp.warehouse.ga4_files import Loaded
-    from cdp.warehouse.port import Warehouse
+    from cdp.warehouse.port import Erasure, Warehouse
     from cdp.warehouse.row_files import LoadedRows
 
 
@@ -112,6 +114,15 @@ class Platform(ABC):
     def problems(self) -> list[str]:
         """Return what keeps the deployment from working, each with its fix."""
 
+    def loaded_of(self, erasure: "Erasure") -> dict[str, int]:
+        """Return how many identifiers of the erased loaded files hold, by table."""
+        del erasure
+        return {}
+
+    def files(self) -> Iterable[Path]:
+        """Yield the files that hold data on this machine, those of secrets left out."""
+        return ()
+
     # --- what is the same everywhere --------------------------------------------------------------
 
     @cached_property
@@ -139,8 +150,53 @@ class Platform(ABC):
         from cdp.governance.actions import Governance  # noqa: PLC0415
 
         return Governance(
-            self.documents, self.accounts, self.audit, self.executions, self.executions.start
+            self.documents,
+            self.accounts,
+            self.audit,
+            self.executions,
+            self.executions.start,
+            policy=self.policy,
+            profiles_of=self._profiles_of,
+            is_erased=self._is_erased,
         )
+
+    def _profiles_of(self, identifier: "Identifier") -> list[str]:
+        from cdp.insight.requests import profiles_of  # noqa: PLC0415
+
+        if self.published_version() is None:
+            return []
+        with closing(self.published()) as warehouse:
+            return profiles_of(warehouse, identifier.type, identifier.value)
+
+    def _is_erased(self, identifier: "Identifier") -> bool:
+        from cdp.domain.erasure import is_erased  # noqa: PLC0415
+        from cdp.domain.identifiers import identifier_key  # noqa: PLC0415
+        from cdp.insight.erasure import tombstones  # noqa: PLC0415
+
+        key = identifier_key(self.salt)
+        return is_erased(tombstones(self.documents), key, identifier.type, identifier.value)
+
+    @cached_property
+    def erasures(self) -> "Erasures":
+        from cdp.governance.erasures import Erasures  # noqa: PLC0415
+
+        return Erasures(
+            self.documents,
+            self.governance,
+            lambda: self.salt,
+            approval=self.policy.erasure.approval,
+        )
+
+    def erased(self) -> "Erasure | None":
+        """Return whom a load leaves out; None where nobody was erased."""
+        from cdp.domain.identifiers import identifier_key  # noqa: PLC0415
+        from cdp.insight.erasure import tombstones  # noqa: PLC0415
+        from cdp.warehouse.port import Erasure  # noqa: PLC0415
+
+        stones = tombstones(self.documents)
+        if not stones:
+            return None
+        return Erasure(self.settings.property, stones, identifier_key(self.salt), {})
 
     def steps_over(self, warehouse: "Warehouse", queue: "Queue") -> "Steps":
         """Return what the workflow asks of Python, over these two and the deployment's own."""

@@ -146,6 +146,8 @@ class Cloud(Platform):
                 table,
                 paths,
                 purposes=tuple(self.policy.purposes),
+                erased=self.erased(),
+                speller=self.policy.speller(),
                 memory_limit=settings.memory_limit,
                 threads=settings.threads,
                 **options,

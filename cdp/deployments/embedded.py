@@ -5,11 +5,11 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from cdp import sqlite_file
 from cdp.deployments.base import FILES, Platform
@@ -22,13 +22,15 @@ from cdp.queue.local import Delivery, LocalQueue
 from cdp.refresh.shards import discard
 from cdp.settings import Settings
 from cdp.warehouse import duckdb, ga4_files, row_files
-from cdp.warehouse.duckdb import WORK, DuckWarehouse, published_path
+from cdp.warehouse.duckdb import WORK, DuckWarehouse, Resources, published_path
+from cdp.warehouse.forgetting import held
 from cdp.warehouse.ga4_files import Loaded, load_ga4
 from cdp.warehouse.row_files import LoadedRows, load_rows
 
 if TYPE_CHECKING:
     from cdp.queue.port import Refused
     from cdp.refresh.steps import Steps
+    from cdp.warehouse.port import Erasure
 
 WORKFLOW: Final = FILES / "workflow.yaml"
 TARGET: Final = "functions.main:ingest"
@@ -43,13 +45,6 @@ _SECRETS: Final[Mapping[str, str]] = {
     "cookie_key": "delete it: a new one is made, and everybody signs in again",
 }
 """The secrets, and what to do where one is damaged."""
-
-
-class Resources(TypedDict):
-    """Memory such as `1GB`, beyond which DuckDB spills; 0 threads is all cores."""
-
-    memory_limit: str
-    threads: int
 
 
 class Embedded(Platform):
@@ -120,11 +115,29 @@ class Embedded(Platform):
         return self._warehouse(published=True)
 
     def load_ga4(self, paths: Sequence[Path], **options: Any) -> list[Loaded]:
-        return load_ga4(self.raw, paths, **options, **self.resources)
+        return load_ga4(self.raw, paths, erased=self.erased(), **options, **self.resources)
 
     def load_rows(self, table: str, paths: Sequence[Path], **options: Any) -> list[LoadedRows]:
         purposes = tuple(self.policy.purposes)
-        return load_rows(self.raw, table, paths, purposes=purposes, **options, **self.resources)
+        return load_rows(
+            self.raw,
+            table,
+            paths,
+            purposes=purposes,
+            erased=self.erased(),
+            speller=self.policy.speller(),
+            **options,
+            **self.resources,
+        )
+
+    def loaded_of(self, erasure: "Erasure") -> dict[str, int]:
+        return held(self.raw, erasure, self.policy.speller(), **self.resources)
+
+    def files(self) -> Iterable[Path]:
+        secrets = {self.settings.home / name for name in _SECRETS}
+        for path in sorted(self.settings.home.rglob("*")):
+            if path.is_file() and path not in secrets:
+                yield path
 
     def problems(self) -> list[str]:
         home = self.settings.home

@@ -18,7 +18,9 @@ import re2
 from email_validator import EmailNotValidError, validate_email
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
 
-VERSION: Final = "1"
+from cdp.domain.redaction import is_personal
+
+VERSION: Final = "2"
 """Counts up with every change of a spelling: what was loaded is then spelled again."""
 
 INVISIBLE: Final = (
@@ -188,9 +190,12 @@ class Speller:
         found = spell(type_, told, region)
         if any(self._blocked.search(text) for text in {tidy(told).lower(), found.value.lower()}):
             return Spelled(found.value, "blocked value")
-        if type_ == "user_id" and self._not_user_id.search(found.value.lower()):
+        if type_ == "user_id" and self._is_no_user_id(found.value):
             return Spelled(found.value, "not a user id")
         return found
+
+    def _is_no_user_id(self, value: str) -> bool:
+        return bool(self._not_user_id.search(value.lower())) or is_personal(value)
 
     def spellings(self, text: str) -> list[str]:
         """Return how what somebody looks for may be joined, the likeliest first."""

@@ -3,6 +3,7 @@
 Maps merge deep; lists and scalars replace. A null never overwrites a value and an empty map removes
 nothing: removal is only by `unset`. Fields the platform does not own are never touched, with one
 exception: an erasure leaves nothing but the stamp, so that an older row cannot bring anything back.
+A withdrawal of consent is no run's: it takes fields away and leaves the stamp as it is.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cdp.domain.payload import field_type, owns
+from cdp.domain.withdrawal import Denial, withdrawn
 
 
 class Kind(StrEnum):
@@ -45,6 +47,12 @@ class Merge:
     kind: Kind = Kind.UPSERT
     into: str | None = None  # with MERGED: the id under which the profile lives on
     confirm: bool = False  # an earlier delivery was never confirmed, and may still be under way
+    denial: Denial | None = None  # a withdrawal; nothing else of the row counts but its id
+
+
+def withdrawal(profile_id: str, denial: Denial) -> Merge:
+    """Return the row that applies *denial* to a stored profile."""
+    return Merge(profile_id, seq=0, run="", at=denial.at, denial=denial)
 
 
 _STATES: Final = {
@@ -56,20 +64,27 @@ _STATES: Final = {
 
 
 def outcome(document: Mapping[str, Any] | None, row: Merge) -> Outcome:
-    """Return what *row* does to *document*, of which only `sync` is read; None is no document.
+    """Return what *row* does to *document*, None being no document.
 
-    The order is that of `seq`, whatever the order of arrival. A row with `confirm` is written also
-    where nothing else changes: its `seq` keeps out what an earlier run may still deliver.
+    Only `sync` is read, and of a withdrawal all that the platform owns. An erasure is for good:
+    whatever comes after it, of whatever `seq`, changes nothing. Else the order is that of `seq`,
+    whatever the order of arrival. A row with `confirm` is written also where nothing else changes:
+    its `seq` keeps out what an earlier run may still deliver.
     """
+    if row.denial:
+        same = document is None or withdrawn(row.id, document, row.denial) == document
+        return Outcome.UNCHANGED if same else Outcome.WRITTEN
     stamp = _map((document or {}).get("sync"))
+    if stamp.get("state") == _STATES[Kind.DELETE] and row.kind is not Kind.DELETE:
+        return Outcome.UNCHANGED
     seq = stamp.get("seq")
     if not isinstance(seq, int):
         return Outcome.WRITTEN
     if row.seq < seq:
         return Outcome.STALE
-    same = (row.hash, _STATES[row.kind], row.into)
+    asked = (row.hash, _STATES[row.kind], row.into)
     stored = (stamp.get("hash"), stamp.get("state"), stamp.get("merged_into"))
-    unchanged = same == stored and not (row.confirm and row.seq > seq)
+    unchanged = asked == stored and not (row.confirm and row.seq > seq)
     return Outcome.UNCHANGED if unchanged else Outcome.WRITTEN
 
 
@@ -78,6 +93,8 @@ def merged(document: Mapping[str, Any] | None, row: Merge) -> dict[str, Any]:
 
     `unset` comes before `set`. A whole map in `unset` removes the owned fields below it.
     """
+    if row.denial:
+        return withdrawn(row.id, document or {}, row.denial)
     base: dict[str, Any] = {}
     if document and row.kind is not Kind.DELETE:
         removed = row.unset if row.kind is Kind.UPSERT else [""]

@@ -29,6 +29,7 @@ from cdp.domain.errors import CdpError
 from cdp.domain.identifiers import Speller
 from cdp.domain.payload import FIELDS, IDENTIFIER_TYPES
 from cdp.domain.permission import Permission
+from cdp.domain.redaction import parameters_pattern
 
 Answer = Literal["granted", "denied"]
 IdentifierType = Literal["user_id", "email", "phone", "client_id"]
@@ -81,6 +82,15 @@ def _parameter(value: str) -> str:
     if not 1 <= len(value) <= 40:
         raise ValueError('names no event parameter; write its key, such as "gpc"')
     return value
+
+
+def _query_parameter(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.~\[\]-]{1,64}", value):
+        raise ValueError(
+            f'{value!r} names no query parameter; write what stands before its "=", '
+            'such as "utm_source"'
+        )
+    return value.lower()
 
 
 class Identifiers(_Table):
@@ -146,6 +156,10 @@ class Gpc(_Table):
     purposes: tuple[PurposeName, ...]
 
 
+class Redaction(_Table):
+    query_parameters: tuple[Annotated[str, AfterValidator(_query_parameter)], ...]
+
+
 class Events(_Table):
     leads: tuple[str, ...]
     purchases: tuple[str, ...]
@@ -153,6 +167,11 @@ class Events(_Table):
 
 class Access(_Table):
     masked: tuple[IdentifierType, ...]
+    reveals_a_day: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 50
+
+
+class Erasure(_Table):
+    approval: bool = False
 
 
 class Policy(_Table):
@@ -165,9 +184,11 @@ class Policy(_Table):
     decisions: Decisions
     gpc: Gpc | None = None
     regions: Mapping[str, str] = {}
+    redaction: Redaction
     events: Events
     fields: Mapping[str, str]
     access: Access
+    erasure: Erasure = Erasure()
     _source: str = PrivateAttr(default=_SHIPS)
 
     @field_validator("regions")
@@ -260,6 +281,10 @@ class Policy(_Table):
         """Return one RE2 expression that matches what no user id is, as a whole, in lower case."""
         return _any_of([], self.identifiers.not_a_user_id)
 
+    def parameters_pattern(self) -> str:
+        """Return one RE2 expression that finds the parameters of a query that are kept."""
+        return parameters_pattern(sorted(set(self.redaction.query_parameters)))
+
     @classmethod
     def load(cls, path: Path | None) -> Self:
         """Read the policy at *path*, or the one that ships.
@@ -295,13 +320,16 @@ _TABLES: Final[Mapping[str, type[_Table]]] = {
     "linking": Linking,
     "decisions": Decisions,
     "gpc": Gpc,
+    "redaction": Redaction,
     "events": Events,
     "access": Access,
+    "erasure": Erasure,
 }
 _SETS: Final[Mapping[str, Sequence[str]]] = {
     "identifiers": ("blocked", "blocked_patterns", "not_a_user_id"),
     "decisions": ("explicit",),
     "gpc": ("purposes",),
+    "redaction": ("query_parameters",),
     "events": ("leads", "purchases"),
     "access": ("masked",),
 }

@@ -6,10 +6,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+import re2
+
 from cdp.domain.payload import timestamp
+from cdp.domain.redaction import MARKER, redact
 from cdp.profiles.port import Create, DocumentStore, Page, Where
 
 AUDIT: Final = "audit"
+
+# In what somebody writes of others, what may be a number is one.
+_NUMBER: Final = re2.compile(r"(?:\+|\b0)[0-9][0-9 ()./-]{5,18}[0-9]")
+
+
+def redacted(text: str) -> str:
+    """Return *text* without what looks like an e-mail address or a phone number."""
+    return str(_NUMBER.sub(MARKER, redact(text)))
 
 
 class Outcome(StrEnum):
@@ -39,6 +50,10 @@ class Audit:
         self._documents = documents
         self._clock = clock
 
+    def now(self) -> str:
+        """Return the time as timestamp text."""
+        return timestamp(self._clock())
+
     def row(
         self,
         actor: str,
@@ -53,15 +68,16 @@ class Audit:
 
         Args:
             target: the opaque id of what was acted on: a profile, a run, an account.
+            reason: what somebody typed; addresses and numbers in it are not kept.
         """
-        at = timestamp(self._clock())
+        at = self.now()
         body = {
             "at": at,
             "actor": actor,
             "action": action,
             "target": target,
             "outcome": outcome.value,
-            "reason": reason,
+            "reason": redacted(reason),
             "details": dict(details or {}),
         }
         return Create(AUDIT, f"{at}-{secrets.token_hex(4)}", body)

@@ -46,8 +46,10 @@ _CHECKED: Final = (
 """Fields that the consent report looks for where their purpose is not granted."""
 
 _SELDOM: Final = "sync.state"  # filtered by with one order only
-_UNLISTED: Final = ("counters", "leases", "meta", "reports", "runs", "sign_in_attempts")
-"""Collections that are read by id only."""
+_UNLISTED: Final = (
+    *("counters", "decisions", "leases", "meta", "reports", "reveals", "runs", "sign_in_attempts"),
+)
+"""Collections that are read by id only, or in the order of their ids."""
 _UNASKED: Final = {
     "audit": ("details", "outcome", "reason", "target"),
     "dead_letters": ("at", "attempts", "data", "reason"),

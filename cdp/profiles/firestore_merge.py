@@ -188,7 +188,7 @@ class _Batch:
 
     def _told(self, row: Merge, stored: _Stored, result: Outcome) -> Outcome:
         """Return the outcome of a row that needs no write: it may be one of our own that landed."""
-        own = row.id in self._unsure and stored.body is not None
+        own = row.id in self._unsure and stored.body is not None and row.denial is None
         if own and stored.body["sync"] == merged(None, row)["sync"]:  # type: ignore[index]
             return Outcome.WRITTEN
         return result
@@ -256,7 +256,7 @@ def _touched(row: Merge) -> Iterable[str]:
     """Return the maps that must be known to tell what the row takes out of a document."""
     if row.kind is Kind.DELETE:
         return ()
-    if row.kind is not Kind.UPSERT or "" in row.unset:
+    if row.denial or row.kind is not Kind.UPSERT or "" in row.unset:
         return _OWNED
     return {path.partition(".")[0] for path in row.unset}
 
@@ -274,10 +274,14 @@ def _fill(write: Any, name: str, row: Merge, stored: _Stored) -> int:
         if row.kind is Kind.DELETE:  # no mask: nothing else stays
             values.fill(document.fields, after)
         else:
-            stamp = after.pop("sync")
-            before = {key: below for key, below in (stored.body or {}).items() if key != "sync"}
-            mask: list[tuple[str, ...]] = [("sync",)]
-            values.fill(document.fields, {**_changed(before, after, (), mask), "sync": stamp})
+            # The stamp is written whole, but by a withdrawal, which leaves it.
+            stamp = {} if row.denial else {"sync": after["sync"]}
+            mask: list[tuple[str, ...]] = [(key,) for key in stamp]
+            before, fields = (
+                {key: below for key, below in body.items() if key != "sync"}
+                for body in (stored.body or {}, after)
+            )
+            values.fill(document.fields, _changed(before, fields, (), mask) | stamp)
             write.update_mask.field_paths.extend(map(values.path, mask))
     size: int = write.ByteSize()
     return size

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
 from cdp.domain.errors import CdpError
-from cdp.domain.merge import Merge, Outcome
+from cdp.domain.merge import Kind, Merge, Outcome
 from cdp.domain.payload import IDENTIFIER_TYPES
 
 PROFILES: Final = "profiles"
@@ -215,6 +215,14 @@ class DocumentStore(Protocol):
         Within one call a write is told as WRITTEN though its answer was lost and it was found
         stored when tried again.
         """
+
+    def erase(self, ids: Iterable[str], run: str, seq: int, at: str) -> None:
+        """Leave nothing of these profiles but that they were erased; others' fields go, too."""
+        self.merge(PROFILES, [Merge(one, seq, run, at, kind=Kind.DELETE) for one in ids])
+
+    def purge(self) -> None:
+        """Leave nothing of deleted documents in files of ours; a service has none."""
+        return
 
     def resolve(self, profile_id: str) -> str | None:
         """Return the id under which a profile lives on, its own or the one it was merged into.

@@ -99,6 +99,9 @@ class SqliteDocuments(DocumentStore):
         """Close the file; the next use opens it again."""
         self._file.close()
 
+    def purge(self) -> None:
+        self._file.purge()
+
     def get(self, collection: str, id: str) -> Document | None:
         return self.get_many(collection, [id]).get(id)
 

@@ -31,6 +31,7 @@ from cdp.profiles.port import (
 )
 from cdp.queue.port import Refused
 from cdp.refresh.gate import Gate
+from cdp.refresh.pending import Pending
 
 RECEIPTS: Final = "receipts"
 MAX_LINE: Final = 1_048_576
@@ -186,6 +187,7 @@ def _write(
 ) -> tuple[Mapping[Outcome, int], int]:
     """Write the rows that the gate lets through; return what became of them, and all rows."""
     counts = dict.fromkeys(Outcome, 0)
+    pending = Pending(documents, shard.run_id)
     with ExitStack() as stack:
         stream = stack.enter_context(objects.open(shard.name, shard.generation))
         rejects = stack.enter_context(Rejects())
@@ -194,7 +196,9 @@ def _write(
         size = 0
 
         def flush() -> None:
-            outcomes = documents.merge(PROFILES, [row for _, row in batch])
+            rows = pending.kept_out([row for _, row in batch])
+            outcomes = documents.merge(PROFILES, rows)
+            pending.written(rows, outcomes)
             for (number, row), outcome in zip(batch, outcomes, strict=True):
                 counts[outcome] += 1
                 if outcome is Outcome.TOO_LARGE:

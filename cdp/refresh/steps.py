@@ -17,14 +17,18 @@ from cdp.domain.errors import CdpError, describe
 from cdp.domain.identifiers import AROUND, INVISIBLE, identifier_key
 from cdp.domain.payload import FIELDS, timestamp
 from cdp.domain.policy import Policy
+from cdp.domain.redaction import PIECES, SHAPE, SUSPECT, TOKEN
 from cdp.insight import reports
+from cdp.insight.erasure import number
 from cdp.insight.overview import freshness
 from cdp.objects.port import ObjectStore
 from cdp.profiles.port import (
     DocumentStore,
 )
 from cdp.queue.port import DeadLetters, Queue
-from cdp.refresh import gate, schema
+from cdp.refresh import decided, gate, schema
+from cdp.refresh.erasing import Erasing
+from cdp.refresh.pending import Pending
 from cdp.refresh.runs import Runs
 from cdp.refresh.shards import SHARDS_AT_MOST, TOPIC, Shards
 from cdp.refresh.store import Store
@@ -39,6 +43,7 @@ _IDS_A_STATEMENT: Final = 10_000
 _CLEANING: Final = ("00_tables", "10_events", "11_days", "12_signals")
 _CLEANING_PARAMETERS: Final = (
     *("blocked", "not_user_id", "invisible", "around", "lead_events", "purchase_events", "signals"),
+    *("parameters", "suspect", "shape", "token", "pieces"),
     *("gpc_parameter", "gpc_purposes", "denied_row", "ads_states", "linking_signal"),
 )
 
@@ -98,6 +103,15 @@ class Steps:
             dead_letters=dead_letters,
             topic=topic,
         )
+        self._erasing = Erasing(
+            warehouse=warehouse,
+            documents=documents,
+            objects=objects,
+            speller=policy.speller,
+            property=property,
+            salt=salt,
+            clock=clock,
+        )
         self._policy = policy
         self._property = property
         self._zone = zone
@@ -116,6 +130,7 @@ class Steps:
         known: dict[str, Callable[[str, Any], dict[str, Any]]] = {
             "lease": self.lease,
             "schema": self.schema,
+            "erase": self.erase,
             "plan": self.plan,
             "recall": self.recall,
             "spell": self.spell,
@@ -130,8 +145,8 @@ class Steps:
         }
         if name not in known:
             raise UnknownStep(f"no step {name!r}; there are {', '.join(known)}")
-        if name in {"plan", "settle"} and (outcome := self._told(run_id)):
-            return {"nothing_new": True, "outcome": outcome} if name == "plan" else outcome
+        if name in {"erase", "plan", "settle"} and (outcome := self._told(run_id)):
+            return outcome if name == "settle" else {"nothing_new": True, "outcome": outcome}
         if name != "lease":
             self._runs.renew(run_id)
         return known[name](run_id, body)
@@ -141,7 +156,8 @@ class Steps:
         found = self._documents.get("runs", run_id)
         if found is None or found.body["state"] not in {"succeeded", "partial"}:
             return None
-        beside = {"started_at", "ended_at", "arguments", "days", "outnumbered", "permission"}
+        kept = {"started_at", "ended_at", "arguments", "days", "outnumbered"}
+        beside = kept | {"decisions", "permission"}
         return {name: value for name, value in found.body.items() if name not in beside}
 
     def lease(self, run_id: str, body: Any) -> dict[str, Any]:
@@ -177,6 +193,24 @@ class Steps:
         left = schema.pending(self._warehouse, self._documents, every_day=every_day)
         return {"migrations": left}
 
+    def erase(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Carry out the erasures that wait, before anything is planned over what they take away.
+
+        Args:
+            body: `erase`: the run is for that alone.
+
+        Returns:
+            `nothing_new` with the run's `outcome`, where the run ends here.
+        """
+        carried_out = self._erasing.carry_out(run_id, self._runs.get(run_id)["seq"])
+        if carried_out:
+            self._runs.note(run_id, erased=len(carried_out))
+        if not (body or {}).get("erase"):
+            return {"nothing_new": False}
+        outcome = self._outcome(run_id, "succeeded", {"erased": len(carried_out)})
+        self._runs.end(run_id, "succeeded", outcome)
+        return {"nothing_new": True, "outcome": outcome}
+
     # --- plan -------------------------------------------------------------------------------------
 
     def plan(self, run_id: str, body: Any) -> dict[str, Any]:
@@ -200,6 +234,7 @@ class Steps:
             "now": self._clock(),
         }
         state = self._warehouse.query(statements()["90_state"], asked).to_dicts()[0]
+        decisions = decided.copy(self._documents, self._warehouse, after=state["decision"])
         run = self._runs.outnumber(run_id, state["seq"])
         doubt = self._store.is_another(state, run)
         cleaned = {
@@ -221,7 +256,7 @@ class Steps:
         )
         for day in work:
             cleaned[day.table.day] = days.version_of(day.table)
-        fingerprint = self._fingerprint(cleaned)
+        fingerprint = self._fingerprint(cleaned, decisions)
         recall = full or doubt or self._store.miscounts(state)
         nothing_new = (
             not work
@@ -238,6 +273,7 @@ class Steps:
             return {"nothing_new": True, "outcome": outcome}
         self._runs.note(
             run_id,
+            decisions=decisions,
             days=[
                 {
                     "day": day.table.day.isoformat(),
@@ -292,6 +328,7 @@ class Steps:
             "full": full,
             "fingerprint": fingerprint,
             "store_id": store_id,
+            "erased": number(self._documents) > 0,
         }
 
     def _cleaning_digest(self) -> str:
@@ -301,9 +338,9 @@ class Steps:
         parts += [self._property, *(str(rules[name]) for name in _CLEANING_PARAMETERS)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
-    def _fingerprint(self, cleaned: Mapping[date, str]) -> str:
+    def _fingerprint(self, cleaned: Mapping[date, str], decisions: str) -> str:
         """Name all input of a run: equal fingerprints end in equal profiles."""
-        parts = [f"{day}={version}" for day, version in sorted(cleaned.items())]
+        parts = [decisions, *(f"{day}={version}" for day, version in sorted(cleaned.items()))]
         parts += self._warehouse.loaded_versions()
         parts += [self._policy.digest, *statements().values()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -393,6 +430,7 @@ class Steps:
         Args:
             body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
+        Pending(self._documents, run_id).settle()
         delivered = self._shards.delivered(run_id)
         complete = not any(delivered[name] for name in ("undelivered", "rejected", "stale"))
         self._shards.discard_delivered(run_id)
@@ -460,6 +498,11 @@ def policy_parameters(policy: Policy) -> dict[str, Value]:
         "not_user_id": policy.not_a_user_id_pattern(),
         "invisible": INVISIBLE,
         "around": AROUND,
+        "parameters": policy.parameters_pattern(),
+        "suspect": SUSPECT,
+        "shape": SHAPE,
+        "token": TOKEN,
+        "pieces": PIECES,
         "rules": policy.speller().digest,
         "lead_events": policy.events.leads,
         "purchase_events": policy.events.purchases,

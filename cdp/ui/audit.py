@@ -16,6 +16,8 @@ ACTIONS: Final[Mapping[str, str]] = {
     "load:ga4": "Load the GA4 export",
     "load:links": "Load links",
     "load:consent": "Load consent decisions",
+    "consent:decide": "Write a decision down",
+    "consent:resolve": "Resolve a disagreement",
     "account:add": "Add an account",
     "account:password": "Change a password",
     "account:role": "Change a role",

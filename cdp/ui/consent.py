@@ -1,18 +1,17 @@
 """The consent review's figures, charts and tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
 
 from cdp.domain.policy import Policy
-from cdp.insight import consent, person
+from cdp.insight import consent
 from cdp.profiles.port import Document, DocumentStore
-from cdp.ui import app, charts, frame, masks, words
+from cdp.ui import charts, frame, words
 from cdp.ui.frame import card, kpi
 from cdp.ui.masks import NAMES, Show
-from cdp.ui.profile import identities
-from cdp.ui.profile.consent import history_table, state_column
+from cdp.ui.profile.consent import state_column
 from cdp.warehouse.port import Warehouse
 
 Report = Mapping[str, Any]
@@ -151,8 +150,18 @@ def _bars(
     )
 
 
-def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Show) -> None:
-    """Draw profiles whose identifiers disagree, with both sides."""
+def disagreements(
+    report: Report,
+    warehouse: Warehouse,
+    policy: Policy,
+    show: Show,
+    resolve: Callable[[consent.Disagreement], None],
+) -> None:
+    """Draw profiles whose identifiers disagree, with both sides.
+
+    Args:
+        resolve: draws the way to resolve one.
+    """
     rows = report["conflicts"]
     with card("Disagreements", "One identifier grants what another denies."):
         if not rows:
@@ -186,8 +195,8 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
                     "Purpose": found.purpose,
                     "In force": [found.state],
                     "By": found.source,
-                    "Granted by": _side(found.said, "granted", show),
-                    "Denied by": _side(found.said, "denied", show),
+                    "Granted by": "; ".join(_side(found.said, "granted", show)),
+                    "Denied by": "; ".join(_side(found.said, "denied", show)),
                 }
                 for found in page.found
             ],
@@ -202,19 +211,43 @@ def disagreements(report: Report, warehouse: Warehouse, policy: Policy, show: Sh
             alt="Profiles whose identifiers disagree",
         )
         frame.pager("disagreements", page.after)
+    if page.found:
+        with card(
+            "Resolve one",
+            "The identifiers that say otherwise get a decision, as the person's own. A No acts at "
+            "once, a Yes with the next refresh.",
+        ):
+            names = {
+                f"{found.profile_id} · {found.purpose} · {found.state}": found
+                for found in page.found
+            }
+            chosen = st.selectbox("Disagreement", list(names), key="torn", width=480)
+            if chosen:
+                found = names[chosen]
+                left, right = st.columns(2)
+                for column, state in ((left, "granted"), (right, "denied")):
+                    with column:
+                        st.markdown(f"**{state.capitalize()} by**")
+                        for one in _side(found.said, state, show):
+                            st.caption(words.plain(one))
+                resolve(found)
 
 
-def _side(said: Sequence[consent.Said], state: str, show: Show) -> str:
-    return "; ".join(
+def _side(said: Sequence[consent.Said], state: str, show: Show) -> list[str]:
+    return [
         f"{NAMES[one.type]} {show(one.type, one.value, one.ground)}, "
         f"{one.source}, {words.day(one.at)}"
         for one in said
         if one.state == state
-    )
+    ]
 
 
-def decisions(report: Report, loads: Sequence[Document]) -> None:
-    """Draw the decisions that were loaded, and who loaded them when."""
+def decisions(report: Report, loads: Sequence[Document], unheard: Callable[[], None]) -> None:
+    """Draw the decisions that were loaded, those without effect, and who loaded them when.
+
+    Args:
+        unheard: draws those without effect.
+    """
     with card(
         "Decisions",
         "What was loaded or written down, by source. The policy says which sources are explicit: "
@@ -245,6 +278,7 @@ def decisions(report: Report, loads: Sequence[Document]) -> None:
             )
         else:
             st.caption("No decision was loaded yet: `cdp load consent FILE`.")
+    unheard()
     with card("Loaded by", "Files of decisions, the newest first."):
         if loads:
             st.dataframe(
@@ -311,32 +345,3 @@ def reachable(report: Report, documents: DocumentStore, policy: Policy) -> None:
                 st.page_link(
                     PROFILE, label=words.plain(profile_id), query_params={"profile": profile_id}
                 )
-
-
-def of_person(documents: DocumentStore, warehouse: Warehouse, *, is_admin: bool) -> None:
-    """Ask for a person and draw all that was said."""
-    platform = app.platform()
-    policy = platform.policy
-    with card("A person's consent", "Any identifier: e-mail, phone, user, client, profile."):
-        typed = st.text_input(
-            "Identifier", key="who", icon=":material/search:", label_visibility="collapsed"
-        )
-        if not typed:
-            return
-        found = person.find(documents, policy, typed)
-        if not found:
-            st.caption("Nobody has this identifier, or consent does not permit to keep it.")
-        for profile_id in found[:5]:
-            someone = person.person(documents, policy, profile_id)
-            known = identities.known(someone, platform.published_version())
-            show, conceal = masks.of_person(someone, masks.masked(is_admin, someone), known)
-            st.page_link(
-                PROFILE,
-                label=words.plain(profile_id),
-                icon=":material/person:",
-                query_params={"profile": profile_id},
-            )
-            told = consent.history(warehouse, policy, profile_id)
-            theirs = {*someone.identifiers, *known}
-            key = f"history_{profile_id}"
-            history_table(told, theirs, show, conceal, is_admin=is_admin, key=key)

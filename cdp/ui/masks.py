@@ -50,7 +50,17 @@ def masked_on_page(is_admin: bool, found: Person) -> frozenset[str]:
 
     A reveal shows what is masked for the role, never what the person's consent withholds.
     """
-    until = st.session_state.get(_REVEALED, {}).get(found.profile_id, 0.0)
+    return masked_until(is_admin, found, revealed_until(found.profile_id))
+
+
+def revealed_until(profile_id: str) -> float:
+    """Return when this session's reveal of a profile runs out, in seconds since 1970; 0: none."""
+    until: float = st.session_state.get(_REVEALED, {}).get(profile_id, 0.0)
+    return until
+
+
+def masked_until(is_admin: bool, found: Person, until: float) -> frozenset[str]:
+    """Return the types that are masked at this moment, where a reveal runs out at *until*."""
     return withheld(found) if until > time.time() else masked(is_admin, found)
 
 

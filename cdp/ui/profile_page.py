@@ -1,7 +1,7 @@
 """The page of one profile, put together."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ import streamlit as st
 
 from cdp.domain.pseudonym import pseudonym
 from cdp.insight import person
-from cdp.insight.person import Person
+from cdp.insight.person import Identifier, Person
 from cdp.ui import app, frame, masks, people, words
 from cdp.ui.frame import Badge, card
 from cdp.ui.masks import Show
@@ -45,7 +45,10 @@ def draw(profile_id: str, *, is_admin: bool, act: Act, actor: Callable[[], str])
     # Never an identifier: titles stay in the browser's history.
     st.set_page_config(page_title=pseudonym(found.profile_id))
     with frame.head(_title(found, show), _caption(found), _badges(found)):
-        _actions(found, shown, act, actor, masked=bool(masked - withheld))
+        take = partial(
+            _document, profile_id, known, actor, is_admin, masks.revealed_until(found.profile_id)
+        )
+        _actions(found, take, act, actor, masked=bool(masked - withheld))
     _explain_state(found)
     until = _until()
     figures.numbers(found, version, until)
@@ -162,7 +165,12 @@ def _until() -> date:
 
 
 def _actions(
-    found: Person, shown: Person, act: Act, actor: Callable[[], str], *, masked: bool
+    found: Person,
+    take: Callable[[], str],
+    act: Act,
+    actor: Callable[[], str],
+    *,
+    masked: bool,
 ) -> None:
     if masked and found.state == "live":
         asked = st.button(
@@ -175,7 +183,7 @@ def _actions(
             _reveal(found.profile_id, act, actor)
     st.download_button(
         "Download",
-        data=partial(_document, found.profile_id, shown, actor, whole=not masked),
+        data=take,
         file_name=f"{found.profile_id}.json",
         mime="application/json",
         key="download",
@@ -215,7 +223,25 @@ def _revealed(profile_id: str, reason: str, act: Act) -> None:
     act(reveal, done="Identifiers are shown for a quarter of an hour.")
 
 
-def _document(profile_id: str, shown: Person, actor: Callable[[], str], *, whole: bool) -> str:
-    """Return the document as it is shown, once the audit log has it."""
-    app.platform().governance.download(actor(), profile_id, whole=whole)
-    return json.dumps(shown.body, ensure_ascii=False, indent=2)
+def _document(
+    profile_id: str,
+    known: Collection[Identifier],
+    actor: Callable[[], str],
+    is_admin: bool,
+    until: float,
+) -> str:
+    """Return the document as it may be shown at this moment, once the audit log has it.
+
+    The page that offers it may be old: the reveal that it is shown by may have run out, and the
+    person may have withdrawn meanwhile.
+
+    Args:
+        known: see `cdp.ui.masks.of_person`.
+        until: when that reveal runs out; see `cdp.ui.masks.revealed_until`.
+    """
+    platform = app.platform()
+    found = person.person(platform.documents, platform.policy, profile_id)
+    masked, withheld = masks.masked_until(is_admin, found, until), masks.withheld(found)
+    platform.governance.download(actor(), found.profile_id, whole=not masked - withheld)
+    body = person.raw(found, masked, known, withheld)
+    return json.dumps(body, ensure_ascii=False, indent=2)

@@ -25,8 +25,8 @@ from cdp.domain.days import ExportTable, parse_suffix
 from cdp.domain.errors import CdpError, Unavailable
 from cdp.warehouse.bigquery_values import declared, naive, named, parameter, storage
 from cdp.warehouse.export_view import export_view
-from cdp.warehouse.port import Job, Shape, StatementError, Value
-from cdp.warehouse.statements import migrations
+from cdp.warehouse.port import Erasure, Job, Shape, StatementError, Value
+from cdp.warehouse.statements import erasing, made, migrations, statements
 
 RAW: Final = ("raw_link", "raw_decision")
 _CALL_SECONDS: Final = 60
@@ -97,8 +97,15 @@ class BigQueryWarehouse:
     def run(self, sql: str, parameters: Mapping[str, Value]) -> Job:
         if self._published:
             raise StatementError(f"what was published is only read — in: {sql[:400]}")
+        return self._run(sql, parameters, self._work)
+
+    def _run(
+        self, sql: str, parameters: Mapping[str, Value], dataset: bigquery.DatasetReference
+    ) -> Job:
+        asking = self._job(parameters)
+        asking["job_config"].default_dataset = dataset
         with self._explained(sql):
-            job = self._client.query(sql, **self._job(parameters), timeout=_CALL_SECONDS)
+            job = self._client.query(sql, **asking, timeout=_CALL_SECONDS)
             job.result(timeout=self._timeout)
             jobs = [job]
             if job.statement_type == "SCRIPT":  # its statements are jobs of their own
@@ -278,6 +285,21 @@ class BigQueryWarehouse:
     def published_version(self) -> str | None:
         """Return what names the state that readers see; None where no run has settled."""
         return self._pointer().get("published_version")
+
+    def erase(self, erasure: Erasure) -> dict[str, int]:
+        """See the port; docs/erasure.md tells what Google keeps of deleted rows, and how long."""
+        asked = {**erasure.parameters, "told": list(erasure.told) or [""]}
+        counts: dict[str, int] = {}
+        for dataset in (self._work, self._side("a"), self._side("b")):
+            there = self._tables(dataset).keys()
+            scripts = [*erasing(), (statements()["89_forget"], frozenset(RAW))]
+            for script, tables in scripts:
+                if tables <= there:
+                    job = self._run(script, asked, dataset)
+                    counts[dataset.dataset_id] = counts.get(dataset.dataset_id, 0) + job.affected
+                elif dataset == self._work:  # a run that died: the next one makes them all anew
+                    self.drop(sorted(tables & there & made().keys()))
+        return counts
 
     def close(self) -> None:
         """The client belongs to whoever made it."""

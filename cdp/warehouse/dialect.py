@@ -264,6 +264,30 @@ def _list_text(node: exp.Expr) -> exp.Expr:
     return _raw(f"list_aggregate(list_sort({listed}), 'string_agg', {text})")
 
 
+def _list_map(node: exp.Expr) -> exp.Expr:
+    """`ARRAY(SELECT f(p) FROM UNNEST(a) AS p WITH OFFSET AS n ORDER BY n)` → `LIST_TRANSFORM(…)`.
+
+    DuckDB makes a join of it, over every row, also those that a CASE keeps out. Within the function
+    a regular expression is compiled again for each 2,048 rows: keep long ones outside.
+    """
+    if not isinstance(node, exp.Array) or len(node.expressions) != 1:
+        return node
+    select = node.expressions[0]
+    if not isinstance(select, exp.Select) or len(select.expressions) != 1:
+        return node
+    clauses = {name for name, clause in select.args.items() if clause}
+    unnest = select.args["from_"].this if "from_" in clauses else None
+    if clauses != {"expressions", "from_", "order"} or not isinstance(unnest, exp.Unnest):
+        return node
+    offset, alias, keys = unnest.args.get("offset"), unnest.args["alias"], select.args["order"]
+    if offset is None or [key.sql() for key in keys.expressions] != [offset.sql()]:
+        return node
+    listed = unnest.expressions[0].sql(dialect="duckdb")
+    each = _lambda(alias.columns[0].name, select.expressions[0].transform(_list_map))
+    # Of null there is an empty array.
+    return _raw(f"coalesce(list_transform({listed}, {each}), [])")
+
+
 def _lambda(alias: str, body: exp.Expr) -> str:
     """Return a function of *alias*, renamed: DuckDB prefers a column of the same name."""
     body = body.copy()
@@ -283,16 +307,25 @@ def _composed(node: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this="nfc_normalize", expressions=[node.this])
 
 
+def _text(node: exp.Expr) -> exp.Expr:
+    """`SAFE_CONVERT_BYTES_TO_STRING(x)` → `DECODE(x)`, which fails where bytes are no UTF-8."""
+    if not isinstance(node, exp.SafeConvertBytesToString):
+        return node
+    return exp.Anonymous(this="decode", expressions=[node.this])
+
+
 _REWRITES: Final = (
     _composed,
     _element,
     _list_lookup,
+    _list_map,
     _list_text,
     _trimmed,
     _without_nulls,
     _membership,
     _count,
     _real,
+    _text,
 )
 
 

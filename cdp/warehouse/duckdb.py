@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import duckdb
 import polars as pl
@@ -21,14 +21,23 @@ import polars as pl
 from cdp.domain.days import ExportTable
 from cdp.domain.errors import CdpError, disk_full, tells_full_disk, unusable
 from cdp.warehouse.dialect import Translated, bind, parameter_types, translate
+from cdp.warehouse.forgetting import forget, forget_demo
 from cdp.warehouse.ga4_files import export_files
-from cdp.warehouse.port import Job, Shape, StatementError, Value, WarehouseBusy
+from cdp.warehouse.port import Erasure, Job, Shape, StatementError, Value, WarehouseBusy
 from cdp.warehouse.row_files import RAW_TABLES, TOLD_BESIDE
-from cdp.warehouse.sources import first_line, literal
+from cdp.warehouse.sources import first_line, literal, move, sync
+from cdp.warehouse.statements import erasing, made
 
 _CLOSING_SECONDS: Final = 5
 WORK: Final = "warehouse.duckdb"
 PUBLISHED: Final = "published.duckdb"
+
+
+class Resources(TypedDict):
+    """Memory such as `1GB`, beyond which DuckDB spills; 0 threads is all cores."""
+
+    memory_limit: str
+    threads: int
 
 
 class DuckWarehouse:
@@ -45,7 +54,9 @@ class DuckWarehouse:
         self, home: Path, *, memory_limit: str, threads: int, published: bool = False
     ) -> None:
         self._home = home
+        self._resources: Resources = {"memory_limit": memory_limit, "threads": threads}
         self._connect = partial(_connect, home, memory_limit, threads, published=published)
+        self._connected = partial(_connect_to, home=home, **self._resources)
         self._opened: duckdb.DuckDBPyConnection | None = self._connect() if published else None
         # A connection serves one statement at a time, which uses all threads by itself.
         self._lock = threading.RLock()
@@ -157,6 +168,50 @@ class DuckWarehouse:
             return None
         return str(found[0]) if found else None
 
+    def erase(self, erasure: Erasure) -> dict[str, int]:
+        counts = forget(self._home / "raw", erasure, **self._resources)
+        if demo := forget_demo(self._home / "demo", erasure, **self._resources):
+            counts["demo"] = demo
+        with self._lock:
+            for script, tables in erasing():
+                if tables - self._names():  # a run that died: the next one makes them all anew
+                    self.drop(sorted(tables & self._names() & made().keys()))
+                else:
+                    counts["warehouse"] = (
+                        counts.get("warehouse", 0) + self.run(script, erasure.parameters).affected
+                    )
+            self.drop(["stored"])
+            with _in_words(self._home):
+                self._write_anew(erasure)
+        return counts
+
+    def _names(self) -> set[str]:
+        sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+        return {name for (name,) in self._db.execute(sql).fetchall()}
+
+    def _write_anew(self, erasure: Erasure) -> None:
+        """Write both files anew: in a block that is free again stands what it held before."""
+        work, published = self._home / WORK, self._home / PUBLISHED
+        seen, fresh = published.with_suffix(".seen"), work.with_suffix(".fresh")
+        try:
+            if published.exists():
+                # What readers see may be of an earlier run than what stands in the tables.
+                _copy(published, seen)
+                with self._connected(seen) as db:
+                    for script, _ in erasing():
+                        for statement in translate(script, parameter_types(erasure.parameters)):
+                            db.execute(statement.sql, bind(statement, erasure.parameters))
+                    _copy_tables(db, seen.stem, fresh)
+                move(fresh, published)
+            _copy_tables(self._db, work.stem, fresh)
+            self.close()
+            self._opened = None
+            move(fresh, work)
+            sync(self._home)
+        finally:
+            for left in (seen, seen.with_suffix(".seen.wal"), fresh):
+                left.unlink(missing_ok=True)
+
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
@@ -245,6 +300,17 @@ def _connect(
     except OSError as error:
         raise unusable(home, error) from error
     file = home / (PUBLISHED if published else WORK)
+    db = _connect_to(
+        file, home=home, memory_limit=memory_limit, threads=threads, read_only=published
+    )
+    if not published:
+        file.chmod(0o600)
+    return db
+
+
+def _connect_to(
+    file: Path, *, home: Path, memory_limit: str, threads: int, read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
     spill = home / "spill"
     config: dict[str, Any] = {
         "memory_limit": memory_limit,
@@ -257,7 +323,7 @@ def _connect(
     if threads:
         config["threads"] = threads
     try:
-        db = duckdb.connect(str(file), read_only=published, config=config)
+        db = duckdb.connect(str(file), read_only=read_only, config=config)
     except duckdb.Error as error:
         holder = re.search(r"PID (\d+)", str(error))
         if "lock on file" not in str(error):
@@ -269,8 +335,6 @@ def _connect(
             f"{who} is writing the warehouse; wait until it ends, or see `cdp runs`"
         ) from error
     db.execute("SET TimeZone = 'UTC'")
-    if not published:
-        file.chmod(0o600)
     return db
 
 
@@ -328,6 +392,15 @@ def _damaged(file: Path, error: duckdb.Error) -> CdpError:
         else "run `cdp refresh --full`: it is published again"
     )
     return CdpError(f"{file} cannot be read ({first_line(error)}); {fix}")
+
+
+def _copy_tables(db: duckdb.DuckDBPyConnection, name: str, target: Path) -> None:
+    """Write every table of the database *name* to the new file *target*."""
+    target.unlink(missing_ok=True)
+    db.execute(f"ATTACH {literal(str(target))} AS anew")
+    target.chmod(0o600)
+    db.execute(f'COPY FROM DATABASE "{name}" TO anew')
+    db.execute("DETACH anew")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -27,6 +27,8 @@ from sqlglot import exp
 from cdp.domain.days import ExportTable, Kind, parse_suffix, suffix_of
 from cdp.domain.errors import InputError
 from cdp.warehouse.dialect import PARSING
+from cdp.warehouse.forgetting import forget_events
+from cdp.warehouse.port import Erasure
 from cdp.warehouse.sources import (
     Source,
     connect,
@@ -50,12 +52,16 @@ _ROW_GROUP: Final = 20_480
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One table that was loaded; `unknown` are columns and fields that were left out."""
+    """One table that was loaded; `unknown` are columns and fields that were left out.
+
+    So are `erased` rows: of who was erased.
+    """
 
     name: str
     rows: int
     unchanged: bool
     unknown: tuple[str, ...] = ()
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class _Written:
     rows: int
     unknown: tuple[str, ...]
     source: Path
+    erased: int = 0
 
 
 def export_files(raw: Path) -> list[tuple[ExportTable, Path]]:
@@ -129,6 +136,7 @@ def load_ga4(
     *,
     day: date | None = None,
     kind: Kind | None = None,
+    erased: Erasure | None = None,
     memory_limit: str = "1GB",
     replace: bool = False,
     threads: int = 0,
@@ -141,6 +149,7 @@ def load_ga4(
         paths: files, or folders of files: Parquet, NDJSON (plain or .gz) or the console's JSON.
             Files of one day and kind in one call form that day's table together.
         day, kind: for files whose names do not tell; without *day*, each row's own date decides.
+        erased: whose rows are left out.
         memory_limit: DuckDB spills to a folder below *raw* beyond it.
         replace: also where a table then has fewer rows than it had.
         threads: 0 for all cores.
@@ -166,7 +175,9 @@ def load_ga4(
         ):
             loads = [
                 pool.submit(
-                    _Group(db.cursor(), scratch, str(number), sources, progress).write,
+                    _Group(
+                        db.cursor(), scratch, str(number), sources, progress, erased=erased
+                    ).write,
                     suffix,
                     kind,
                     held,
@@ -187,7 +198,7 @@ def load_ga4(
         sync(raw)
     before = {suffix: table.version for suffix, table in held.items()}
     return [
-        Loaded(f"events_{t.suffix}", t.rows, before.get(t.suffix) == t.version, t.unknown)
+        Loaded(f"events_{t.suffix}", t.rows, before.get(t.suffix) == t.version, t.unknown, t.erased)
         for t in written
     ]
 
@@ -275,7 +286,10 @@ class _Group:
         name: str,
         sources: Sequence[Source],
         progress: Callable[[str], None],
+        *,
+        erased: Erasure | None,
     ) -> None:
+        self._erased = erased
         self._db = db
         self._scratch = scratch
         self._name = name
@@ -307,8 +321,11 @@ class _Group:
         staged = self._scratch / f"{self._name}.parquet"
         rows = self._stage(selects, staged, version)
         self._check(staged, None if suffix is None else parse_suffix(suffix)[1])
+        gone = 0
+        if self._erased:
+            gone, _ = forget_events(self._db, staged, self._scratch, self._erased)
         if suffix is not None:
-            return [_Written(suffix, staged, version, rows, left_out_of_all, first)]
+            return [_Written(suffix, staged, version, rows - gone, left_out_of_all, first, gone)]
         assert kind is not None
         tables = []
         for text in self._days(staged):

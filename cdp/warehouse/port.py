@@ -61,6 +61,27 @@ class Shape:
     storage: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Whose rows go.
+
+    Args:
+        property: as it leads the client keys.
+        keyed: what stands for each identifier; see `cdp.domain.identifiers.keyed`.
+        key: the secret that it was made with.
+        parameters: of the statements that delete; see `88_erase`.
+        told: `type|value` of each identifier, as loaded links and decisions spell it.
+        mentions: addresses and numbers, which are taken out of others' texts, too.
+    """
+
+    property: str
+    keyed: frozenset[str]
+    key: str
+    parameters: Mapping[str, Value]
+    told: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+
+
 class Warehouse(Protocol):
     """Errors: `WarehouseBusy` where another writer holds it, `StatementError` where SQL fails."""
 
@@ -97,6 +118,16 @@ class Warehouse(Protocol):
 
     def published_run(self) -> str | None:
         """Return the run whose tables readers see; None where they see none."""
+
+    def erase(self, erasure: Erasure) -> dict[str, int]:
+        """Delete somebody's rows: of the tables, of what readers see, and of what was loaded.
+
+        Where files hold the tables, they hold nothing of what was deleted afterwards. Run again, it
+        does what is left. A published state stays that of its run.
+
+        Returns:
+            Rows that went, or lost a text, by table.
+        """
 
     def close(self) -> None:
         """Let go of what is open."""

@@ -14,7 +14,10 @@ from typing import Any, Final
 import duckdb
 
 from cdp.domain.errors import InputError
+from cdp.domain.identifiers import Speller
 from cdp.domain.payload import IDENTIFIER_TYPES
+from cdp.warehouse.forgetting import forget_told
+from cdp.warehouse.port import Erasure
 from cdp.warehouse.sources import (
     Source,
     connect,
@@ -108,6 +111,7 @@ class LoadedRows:
     rows: int
     unchanged: bool
     stored: str  # the name of its file in the raw table, made from its content
+    erased: int = 0  # rows of who was erased, which were left out
 
 
 def load_rows(
@@ -116,6 +120,8 @@ def load_rows(
     paths: Sequence[Path],
     *,
     purposes: Sequence[str] | None = None,
+    erased: Erasure | None = None,
+    speller: Speller | None = None,
     by: str = "",
     now: datetime | None = None,
     memory_limit: str = "1GB",
@@ -127,6 +133,7 @@ def load_rows(
     Args:
         paths: files, or folders of files: NDJSON, a JSON list or CSV; each plain or .gz.
         purposes: the policy's, of which decisions are; any where it is None.
+        erased, speller: whose rows are left out, and how they are spelled to tell.
         by: the account that loads.
         now: aware; a row of a later time is refused. The clock's where it is None.
         memory_limit: DuckDB spills to a folder below *raw* beyond it.
@@ -154,7 +161,8 @@ def load_rows(
                 rows = _write(db, source, columns, beside, rules, target=scratch / name)
                 if not unchanged:  # what was told first stays: when, and by whom
                     written.add(scratch / name)
-                told.append(LoadedRows(source.path, rows, unchanged, name))
+                gone = forget_told(db, table, scratch / name, erased, speller)
+                told.append(LoadedRows(source.path, rows - gone, unchanged, name, gone))
         for file in sorted(written):
             move(file, folder / file.name)
         sync(folder)

@@ -62,6 +62,16 @@ def shapes(text: str) -> dict[str, Shape]:
 
 
 @cache
+def erasing() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return the scripts that delete somebody's rows, each with the tables that it is about."""
+    texts = (statements()["88_erase"], statements()["88_erase_run"])
+    return tuple((text, frozenset(_DELETED.findall(_COMMENT.sub("", text)))) for text in texts)
+
+
+_DELETED: Final = re.compile(r"\b(?:delete from|update) (\w+)")
+
+
+@cache
 def questions() -> dict[str, str]:
     """Return every question's text by its file's name without `.sql`, such as `cluster`."""
     return _texts(resources.files("cdp.warehouse").joinpath("sql", "console"))

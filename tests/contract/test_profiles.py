@@ -7,7 +7,9 @@ from enum import IntEnum
 
 import pytest
 
-from cdp.domain.merge import Kind, Outcome
+from cdp.domain.merge import Kind, Outcome, withdrawal
+from cdp.domain.withdrawal import Denial
+from cdp.profiles.decisions import FIRST, Decisions
 from cdp.profiles.port import (
     AlreadyExists,
     Conflict,
@@ -449,13 +451,63 @@ def test_an_erased_profile_holds_its_stamp_only_and_no_older_row_brings_it_back(
     documents.merge("profiles", [row(seq=3, hash="", kind=Kind.DELETE)])
     stamp = {"run": "r3", "seq": 3, "hash": "", "at": "t", "state": "deleted"}
     assert body(documents) == {"sync": stamp}
-    assert documents.merge("profiles", [row(seq=2, hash="h2")]) == [Outcome.STALE]
-    assert body(documents) == {"sync": stamp}
+    for seq in (2, 9):
+        assert documents.merge("profiles", [row(seq=seq, hash="h2")]) == [Outcome.UNCHANGED]
+        assert body(documents) == {"sync": stamp}
     assert documents.merge("profiles", [row(seq=3, hash="", kind=Kind.DELETE)])[0] == "unchanged"
     assert (
         documents.merge("profiles", [row("never", seq=3, hash="", kind=Kind.DELETE)])[0]
         == "written"
     )
+
+
+def test_a_withdrawal_takes_ours_and_leaves_the_stamp_and_what_others_wrote(documents):
+    held = {
+        "identifiers": {"email": ["a@x.de", "b@x.de"], "user_id": ["u1"], "vip": True},
+        "contact": {"email": "a@x.de", "email_valid": True},
+        "consent": {"marketing": {"state": "granted", "source": "crm"}},
+        "crm": {"tier": 1},
+        "sync": {"state": "live", "seq": 7, "hash": "h7"},
+    }
+    documents.commit([Put("profiles", id, held) for id in ("p1", "p2")])
+    documents.commit([Put("profiles", "p3", {"identifiers": {"email": ["a@x.de"]}})])
+    of_marketing = ("identifiers.email", "contact.email", "contact.email_valid")
+    denial = Denial("email", "a@x.de", "marketing", "t", "admin", of_marketing, alone=True)
+    rows = [withdrawal(id, denial) for id in ("p1", "p3", "p4")]
+    assert documents.merge("profiles", rows) == [
+        Outcome.WRITTEN,
+        Outcome.WRITTEN,
+        Outcome.UNCHANGED,
+    ]
+    assert documents.merge("profiles", rows) == [Outcome.UNCHANGED] * 3
+    assert body(documents) == {
+        "identifiers": {"email": ["b@x.de"], "user_id": ["u1"], "vip": True},
+        **{name: held[name] for name in ("consent", "crm", "sync")},
+    }
+    # A document that no run wrote is still none that a run wrote.
+    denied = {"marketing": {"state": "denied", "since": "t", "source": "admin"}}
+    assert body(documents, "p3") == {"consent": denied}
+    assert documents.get("profiles", "p4") is None
+    assert documents.find("a@x.de") == ["p2"]
+    # The run that wrote it may bring its row again, and changes nothing.
+    assert documents.merge("profiles", [row(seq=7, hash="h7")]) == [Outcome.UNCHANGED]
+
+
+def test_decisions_are_read_in_order_from_any_of_them_on(documents):
+    decisions = Decisions(documents)
+    assert decisions.last() == FIRST
+    for state in ("denied", "granted", "denied"):
+        _, writes = decisions.added([{"state": state}], at="2026-10-01T12:00:00Z")
+        documents.commit(writes)
+    _, late = decisions.added([{"state": "granted"}], at="2026-10-01T12:00:00Z")
+    # A clock that is behind gives no id that comes before.
+    documents.commit(decisions.added([{"state": "denied"}] * 2, at="2026-10-01T11:00:00Z")[1])
+    with pytest.raises(Conflict):
+        documents.commit(late)
+    known = [f"d_179085600000000{n}" for n in range(5)]
+    assert decisions.last() == known[-1]
+    for place, after in enumerate([FIRST, *known]):
+        assert [found.id for found in decisions.after(after)] == known[place:]
 
 
 def test_a_row_that_makes_a_document_too_large_is_told_and_the_others_are_written(documents):

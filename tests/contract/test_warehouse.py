@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import pytest
 
 from cdp.domain.days import BATCH_DAYS
-from cdp.domain.identifiers import AROUND, INVISIBLE
+from cdp.domain.policy import Policy
+from cdp.refresh.steps import policy_parameters
 from cdp.warehouse.bigquery import BigQueryWarehouse
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.ga4_files import load_ga4
@@ -308,13 +309,12 @@ def test_days_are_cleaned_through_the_shown_export(place, warehouse):
     place.put({"20261031": rows})
     warehouse.show_export(["20261031"])
     parameters = {
+        **policy_parameters(Policy.load(None)),
         "property": "p",
         "suffixes": ["20261031"],
         "dates": [date(2026, 10, 31)],
-        "blocked": "^$",
-        "not_user_id": "@",
-        "invisible": INVISIBLE,
-        "around": AROUND,
+        "erased": False,
+        "key": "k",
     }
     for _ in range(2):  # a day that is cleaned again is replaced
         warehouse.run(statements()["10_events"], parameters)

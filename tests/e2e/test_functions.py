@@ -234,7 +234,7 @@ def test_steps_answer_over_http(cloud):
     assert "no longer holds the lease" in told["error"]
     status, told = post("nonsense", {"run_id": "r1", "body": {}})
     assert status == 404
-    assert "no step 'nonsense'; there are lease, schema, plan" in told["error"]
+    assert "no step 'nonsense'; there are lease, schema, erase, plan" in told["error"]
     for body in ([], {"body": {}}, {"run_id": 3}):
         assert post("lease", body)[0] == 400
     broken = requests.post(f"{cloud.steps}/lease", data=b"{", timeout=PATIENCE)

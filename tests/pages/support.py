@@ -104,7 +104,10 @@ def links(at: AppTest) -> list[tuple[str, str, str]]:
 
 TABS = {
     "stitching": ("Shape", "Clusters", "Kept out", "Merges and splits", "Look up"),
-    "consent": ("States", "Disagreements", "Decisions", "Reachable", "A person"),
+    "consent": (
+        *("States", "Disagreements", "On request", "Decisions", "Expiring soon", "Reachable"),
+        "A person",
+    ),
     "profile": ("Events", "Identities", "Consent history", "Fields", "Document"),
 }
 

@@ -12,6 +12,7 @@ from cdp.profiles.port import PROFILES, Put
 from cdp.ui import words
 from tests.pages.property import FORMULA, HOSTILE, OPAL
 from tests.pages.support import go, links, metrics, said, table
+from tests.people import audited
 
 SignedIn = Callable[[Role], AppTest]
 
@@ -153,3 +154,129 @@ def test_before_the_first_refresh_the_next_step_is_told(
     at = review(signed_in(role), tab)
     assert "Nothing was refreshed yet" in said(at)
     assert links(at) == [("Pipeline Control", "pipeline", "")]
+
+
+# --- on request -----------------------------------------------------------------------------------
+
+
+def fill_in(at: AppTest, **given: str) -> AppTest:
+    """Fill the form of a decision, and send it."""
+    asked = {"kind": "email", "about": "marketing", "says": "denied", "channel": "phone"}
+    for key, value in {**asked, **given}.items():
+        if key in {"told", "why", "notice"}:
+            at.text_input(key=key).input(value)
+        else:
+            at.selectbox(key=key).set_value(value)
+    at.button(key="decide").click().run()
+    assert not at.exception
+    return at
+
+
+def told(at: AppTest) -> str:
+    """Return the page's prose, as Markdown shows it."""
+    return said(at).replace("\\", "")
+
+
+def test_an_admins_no_acts_at_once_and_every_page_shows_so(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    (opal,) = refreshed.documents.find(OPAL["user_id"])
+    at = review(signed_in(Role.ADMIN), "On request")
+    fill_in(at, told=OPAL["email"].upper(), why="asked on the phone")
+    assert at.success[0].value == (
+        "The No is written down, and what it closes is gone from the stored profile."
+    )
+    assert at.text_input(key="told").value == ""
+    held = refreshed.documents.get(PROFILES, opal)
+    assert held is not None
+    assert held.body["identifiers"].get("email") is None
+    assert held.body["contact"] == {"phone": OPAL["phone"]}
+    # The warehouse is as of the last run, and would still show it.
+    at = review(at, "A person")
+    at.text_input(key="who").input(OPAL["email"]).run()
+    assert not at.exception
+    rows = [r for r in table(at, "When", "Identifier") if r["Purpose"] == "marketing"]
+    assert [(row["In force"], row["Identifier"]) for row in rows] == [
+        ("at once", f"E-mail {HIDDEN}"),
+        ("", f"E-mail {HIDDEN}"),
+        ("", f"Phone {OPAL['phone']}"),
+    ]
+    at = go(at, "stitching", "Look up")
+    at.text_input(key="look_up_0").input(OPAL["user_id"])
+    at.text_input(key="look_up_1").input(OPAL["email"]).run()
+    assert not at.exception
+    assert OPAL["email"] not in said(at)
+    assert all(OPAL["email"] not in str(frame.value.to_dict()) for frame in at.dataframe)
+
+
+def test_what_is_refused_is_told_and_the_form_keeps_what_was_typed(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    at = review(signed_in(Role.ADMIN), "On request")
+    fill_in(at, told="no address", why="asked on the phone")
+    assert "not an e-mail address; write it as the person has it" in told(at)
+    assert at.text_input(key="told").value == "no address"
+    fill_in(at, told=OPAL["email"], why="because")
+    assert "say why, in 8 characters or more" in told(at)
+    assert refreshed.documents.count("decisions") == 0
+
+
+def test_marketers_see_why_they_write_no_decision_down(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    at = review(signed_in(Role.MARKETER), "On request")
+    assert "Admins write decisions down" in at.info[0].value
+    assert not [button for button in at.button if button.key == "decide"]
+    at = review(at, "Disagreements")
+    assert at.button(key="resolve_denied").disabled
+    assert "Admins resolve disagreements; ask one." in said(at)
+
+
+def test_a_disagreement_is_resolved_for_the_identifiers_that_say_otherwise(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    at = review(signed_in(Role.ADMIN), "Disagreements")
+    (name,) = [one for one in at.selectbox(key="torn").options if "· marketing ·" in one]
+    at.selectbox(key="torn").set_value(name).run()
+    at.button(key="resolve_denied").click().run()
+    at.text_input(key="reason").input("the person says no to both")
+    at.button(key="resolve_denied").click().run()  # AppTest draws a dialog only then
+    at.button(key="resolve_it").click().run()
+    assert not at.exception
+    (decided,) = refreshed.documents.page("decisions").documents
+    assert (decided.body["type"], decided.body["value"]) == ("user_id", FORMULA)
+    assert (decided.body["purpose"], decided.body["state"]) == ("marketing", "denied")
+    profile_id = name.partition(" ")[0]
+    rows = audited(refreshed.documents, "target", "reason", action="consent:resolve")
+    assert rows == [(profile_id, "the person says no to both")]
+
+
+def test_decisions_without_effect_are_listed_without_saying_whose(
+    refreshed: Platform, signed_in: SignedIn
+) -> None:
+    at = review(signed_in(Role.ADMIN), "Decisions")
+    rows = table(at, "Why", "Evidence")
+    assert rows
+    assert {"When", "Of", "Purpose", "State", "Source", "Why", "Evidence"} == {*rows[0]}
+    assert all("@" not in str(row) for row in rows)
+
+
+def test_where_no_grant_lapses_that_is_told(refreshed: Platform, signed_in: SignedIn) -> None:
+    at = review(signed_in(Role.MARKETER), "Expiring soon")
+    assert "No grant lapses: no purpose of the policy has `expires`." in said(at)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_history_of_somebody_whom_no_document_holds(
+    refreshed: Platform, signed_in: SignedIn, role: Role
+) -> None:
+    at = review(signed_in(role), "A person")
+    at.text_input(key="who").input("gone.1").run()
+    assert not at.exception
+    assert "This is what was said for it." in said(at)
+    rows = table(at, "When", "Identifier")
+    assert ("analytics", ["denied"], "support") in [
+        (row["Purpose"], row["State"], row["Source"]) for row in rows
+    ]
+    assert {row["Identifier"] for row in rows} == {f"Client id {HIDDEN}"}
+    assert ("Told by" in rows[0]) == (role is Role.ADMIN)

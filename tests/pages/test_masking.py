@@ -1,6 +1,7 @@
 """Who receives which identifiers: whatever a page draws, all that is sent to the browser counts."""
 
 import json
+import time
 from collections.abc import Callable, Collection
 
 import pytest
@@ -8,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from cdp.deployments.build import Platform
 from cdp.domain.access import HIDDEN, Role, mask
+from cdp.governance.actions import Shell
 from cdp.ui import masks
 from tests.pages.property import HALLE, HOSTILE, OPAL, PAULA
 from tests.pages.support import Download, Wire, go, table, tour
@@ -251,6 +253,45 @@ def test_a_marketers_download_is_masked_until_they_reveal(
         ("max", {"masked": True}),
         ("max", {"masked": False}),
     ]
+
+
+def test_a_download_is_masked_again_where_the_reveal_has_run_out(
+    refreshed: Platform,
+    signed_in: SignedIn,
+    downloads: dict[str, Download],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opal = id_of(refreshed, OPAL["user_id"])
+    at = go(signed_in(Role.MARKETER), "customers", profile=opal)
+    reveal(at)
+    take = downloads[f"{opal}.json"]
+    assert OPAL["email"] in str(take())
+    over = time.time() + masks.REVEALED_SECONDS + 1
+    monkeypatch.setattr(masks.time, "time", lambda: over)
+    after = str(take())
+    assert [value for value in OPAL.values() if value in after] == []
+    rows = audited(refreshed.documents, "details", action="profile:download")
+    assert rows == [({"masked": False},), ({"masked": True},)]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_download_of_an_old_page_holds_nothing_that_was_withdrawn_since(
+    refreshed: Platform, signed_in: SignedIn, downloads: dict[str, Download], role: Role
+) -> None:
+    opal = id_of(refreshed, OPAL["user_id"])
+    at = go(signed_in(role), "customers", profile=opal)
+    if role is Role.MARKETER:
+        reveal(at)
+    take = downloads[f"{opal}.json"]
+    assert OPAL["email"] in str(take())
+    refreshed.governance.decide(
+        Shell("x"), "user_id", OPAL["user_id"], "marketing", "denied",
+        channel="phone", reason="asked on the phone",
+    )  # fmt: skip
+    after = str(take())
+    assert OPAL["user_id"] in after
+    assert OPAL["email"] not in after
+    assert OPAL["phone"] not in after
 
 
 # --- what an old page can still send --------------------------------------------------------------

@@ -17,7 +17,7 @@ _STATE: Final[Mapping[str, tuple[frame.Color, str]]] = {
     "unknown": ("gray", "help"),
 }
 
-_RULE: Final = (
+RULE: Final = (
     "A statement binds the identifier it was made for, and the newest wins. What was denied "
     "explicitly, only a newer explicit Yes opens."
 )
@@ -98,7 +98,7 @@ def history_table(
     if not told:
         st.caption("Nothing was ever said.")
         return
-    st.caption(_RULE)
+    st.caption(RULE)
 
     def value(one: consent.Told) -> str:
         joined = Identifier(one.type, one.value) in theirs

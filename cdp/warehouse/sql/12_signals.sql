@@ -3,10 +3,11 @@
 -- inputs:  export_event   the rows of the export's tables that end in @suffixes: a denied row speaks
 --          here, and only here
 -- params:  @property STRING, @suffixes ARRAY<STRING>, @dates ARRAY<DATE>,
---          @blocked, @not_user_id, @invisible, @around STRING, @signals ARRAY<STRING> of
+--          @blocked, @not_user_id, @invisible, @around, @shape, @token, @pieces STRING, @signals ARRAY<STRING> of
 --          'purpose|column', @gpc_parameter STRING, @gpc_purposes ARRAY<STRING>,
 --          @denied_row STRING: user_id, or row: who has no client then says nothing,
---          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64
+--          @days ARRAY<STRING> of 'YYYYMMDD|suffix|version|state|rows', @seq INT64,
+--          @erased BOOL, @key STRING: see 10_events
 -- rule:    a row speaks for its client. One without a client that denies speaks for its user id; of
 --          what it grants, nobody knows for whom. Only what differs from the same client's answer
 --          before is a statement; of two at one instant the denial. 'Unset' and null say nothing,
@@ -44,6 +45,50 @@ speaking as (
     or @denied_row = 'user_id' and user_id <> ''
       and not regexp_contains(lower(user_id), @blocked)
       and not regexp_contains(lower(user_id), @not_user_id)
+      and not regexp_contains(user_id, @shape)
+      and not if(
+        regexp_contains(user_id, @token),
+        regexp_contains(
+          array_to_string(
+            array(
+              select
+                if(
+                  regexp_contains(p, @token),
+                  safe_convert_bytes_to_string(
+                    from_base64(concat(p, substr('==', 1, mod(3 * length(p), 4))))
+                  ),
+                  null
+                )
+              from unnest(regexp_extract_all(user_id, @pieces)) as p with offset as n
+              order by n
+            ),
+            '\n'
+          ),
+          @shape
+        ),
+        false
+      )
+),
+met as (
+  select distinct type, value from speaking
+  where @erased
+  union distinct
+  select distinct 'client_id', client_id from speaking
+  where @erased and client_id is not null
+),
+erased as (
+  select m.type, m.value
+  from met as m
+  join tombstone as t
+    on t.keyed = to_hex(sha256(concat(@key, to_hex(sha256(concat(@key, m.type, '|', m.value))))))
+),
+heard as (
+  select
+    s.event_date, s.event_at, s.type, s.value, s.client_id, s.analytics_storage, s.ads_storage, s.gpc
+  from speaking as s
+  left join erased as e on e.type = s.type and e.value = s.value
+  left join erased as b on b.type = 'client_id' and b.value = s.client_id
+  where e.value is null and b.value is null
 ),
 purposes as (
   select
@@ -58,7 +103,7 @@ daily as (
   select
     event_date, type, value, client_id, analytics_storage, ads_storage, gpc,
     min(event_at) as first_at
-  from speaking
+  from heard
   group by event_date, type, value, client_id, analytics_storage, ads_storage, gpc
 ),
 wavering as (
@@ -76,7 +121,7 @@ answers as (
   union all
   select s.event_date, s.type, s.value, s.client_id, s.analytics_storage, s.ads_storage, s.gpc,
     s.event_at
-  from speaking as s
+  from heard as s
   join wavering as w on w.event_date = s.event_date and w.type = s.type and w.value = s.value
 ),
 by_purpose as (

@@ -1,6 +1,7 @@
 -- Name the clusters: each keeps the profile id that its earliest identifier had before.
 -- grain:   one row per cluster
--- inputs:  cluster, identifier, identity (the names so far), identity_history
+-- inputs:  cluster, identifier, identity (the names so far), identity_history,
+--          tombstone
 -- params:  @salt STRING, secret: an id tells nothing of the identifier it was made from; @seq INT64
 -- Where several clusters claim one id, the one whose claiming identifier was still in the profile
 -- and was seen first has it; the others get ids of their own.
@@ -50,6 +51,8 @@ taken as (
   select profile_id from identity
   union distinct
   select from_id from identity_history
+  union distinct
+  select keyed from tombstone  -- those of profiles that were erased are their ids
 )
 select
   m.cluster_id,

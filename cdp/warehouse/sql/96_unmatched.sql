@@ -1,6 +1,6 @@
--- How many loaded decisions and links match nobody: they wait until somebody appears.
+-- How many decisions and loaded links match nobody: they wait until somebody appears.
 -- grain:   one row
--- inputs:  raw_decision, raw_link, spelling, identity, identifier, client
+-- inputs:  raw_decision, desk_decision, raw_link, spelling, identity, identifier, client
 -- params:  @rules STRING; @spelled ARRAY<STRING>: see 14_spell; of what was loaded since the last run
 -- output:  unmatched_decisions: of identifiers that no profile has; unmatched_links: neither end is in
 --          a profile that the export has seen. What was loaded several times counts once.
@@ -34,6 +34,8 @@ decision as (
   join spelt as s
     on s.type = r.type and s.told = r.value
       and s.source = if(r.type = 'phone', lower(trim(r.source)), '')
+  union distinct
+  select type, value, purpose, state, decided_at, lower(trim(source)) from desk_decision
 ),
 loaded as (
   select distinct

@@ -113,10 +113,12 @@ def test_an_erasure_leaves_the_stamp_alone(document, fields):
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(Kind)), max_size=8))
-def test_the_highest_seq_stands_whatever_the_order_of_arrival(arrivals):
-    document, highest = None, -1
+def test_the_highest_seq_stands_whatever_the_order_of_arrival_until_an_erasure(arrivals):
+    document, highest, erased = None, -1, False
     for seq, kind in arrivals:
-        highest = max(highest, seq)
+        if not erased or kind is Kind.DELETE:
+            highest = max(highest, seq)
+        erased = erased or (kind is Kind.DELETE and seq >= highest)
         into = "p2" if kind is Kind.MERGED else None
         arrived = row(seq=seq, hash=f"{seq}{kind}", kind=kind, into=into)
         if outcome(document, arrived) is Outcome.WRITTEN:
@@ -178,13 +180,20 @@ def test_outcomes_by_seq_and_hash():
     assert outcome(document, row(2, "h2")) is Outcome.WRITTEN
 
 
-def test_a_newer_row_revives_a_profile_that_was_merged_or_erased():
-    for kind, into in ((Kind.MERGED, "p2"), (Kind.DELETE, None)):
-        gone = merged(stored(), row(2, "h1", kind=kind, into=into))
-        assert outcome(gone, row(1, "h1")) is Outcome.STALE
-        assert outcome(gone, row(3, "h1")) is Outcome.WRITTEN
-        assert merged(gone, row(3, "h1"))["sync"]["state"] == "live"
-        assert "merged_into" not in merged(gone, row(3, "h1"))["sync"]
+def test_a_newer_row_revives_a_profile_that_was_merged():
+    gone = merged(stored(), row(2, "h1", kind=Kind.MERGED, into="p2"))
+    assert outcome(gone, row(1, "h1")) is Outcome.STALE
+    assert outcome(gone, row(3, "h1")) is Outcome.WRITTEN
+    assert merged(gone, row(3, "h1"))["sync"]["state"] == "live"
+    assert "merged_into" not in merged(gone, row(3, "h1"))["sync"]
+
+
+def test_nothing_revives_a_profile_that_was_erased():
+    erased = merged(stored(), row(2, "", kind=Kind.DELETE))
+    for kind in (Kind.UPSERT, Kind.MERGED, Kind.GONE):
+        for seq in (1, 2, 3, 10**9):
+            assert outcome(erased, row(seq, "h9", kind=kind, confirm=True)) is Outcome.UNCHANGED
+    assert outcome(erased, row(2, "", kind=Kind.DELETE)) is Outcome.UNCHANGED
 
 
 def test_a_row_to_confirm_raises_the_stamp_and_so_keeps_an_older_one_out():

@@ -100,6 +100,18 @@ def test_a_field_s_own_line_stands_above_its_group_s():
         ("leads = [", "leads = [7, ", "events.leads.0", "text in quotes (given: 7)"),
         ('explicit = ["preference_centre", ', "explicit = [1, ", "decisions.explicit.0", "text"),
         ('leads = ["generate_lead"]', 'leads = "lead"', "events.leads", "takes a list"),
+        (
+            "query_parameters = [",
+            'query_parameters = ["utm_*", ',
+            "redaction.query_parameters.0",
+            "'utm_*' names no query parameter; write what stands before its \"=\"",
+        ),
+        (
+            "query_parameters = [",
+            'query_parameters = ["", ',
+            "redaction.query_parameters.0",
+            'such as "utm_source"',
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_name_line_and_what_it_takes(old, new, name, says):
@@ -164,7 +176,8 @@ def test_a_misspelt_table_is_both_missing_and_unknown():
     assert missing.startswith("p.toml, line 1: linking: missing; add it, e.g. [linking]")
     assert unknown.startswith(f"p.toml, line {line_of('[linking]')}: linkage: unknown key; known ")
     assert (
-        "identifiers, limits, purposes, linking, decisions, gpc, regions, events, fields" in unknown
+        "identifiers, limits, purposes, linking, decisions, gpc, regions, redaction, events, fields"
+        in unknown
     )
 
 
@@ -328,6 +341,16 @@ def test_an_alternative_in_a_pattern_stays_within_it():
     assert blocked(policy, "bot", "crawler", "robot", "crawlers") == ["bot", "crawler"]
 
 
+@pytest.mark.parametrize(
+    "told", ["id:jane@example.com", "jane%2540example.com", "+33612345678", "YUBiLmNvbQ=="]
+)
+def test_a_user_id_that_holds_an_address_or_a_number_is_none(told):
+    speller = Policy.load(None).speller()
+    assert speller.spell("user_id", told, "crm").problem == "not a user id"
+    assert speller.spell("user_id", "33612345678", "crm").problem is None
+    assert speller.spell("client_id", "1234567890.1234567890", "crm").problem is None
+
+
 def test_what_is_not_a_user_id_is_matched_as_a_whole():
     pattern = Policy.load(None).not_a_user_id_pattern()
     sql = "SELECT regexp_matches(?, ?)"
@@ -365,6 +388,7 @@ def test_the_blocked_expression_matches_exactly_the_listed_values(values, other)
         ('priority = ["user_id", "email"', 'priority = ["email", "user_id"'),
         ('"ads" = "ads"', '"ads" = "marketing"'),
         ('unstated = "denied"', 'unstated = "granted"'),
+        ('"utm_id", ', ""),
     ],
 )
 def test_the_digest_changes_with_what_the_policy_means(change):
@@ -377,6 +401,7 @@ def test_the_digest_changes_with_what_the_policy_means(change):
         [("# Strongest first", "# The strongest first")],
         [('"support", "admin"', '"admin", "support"')],
         [('"anonymous", "guest"', '"guest", "anonymous", "guest"')],
+        [('"utm_id", "utm_term"', '"utm_term", "UTM_Id"')],
         [('"user_id.email" = 3\n"user_id.phone" = 3', '"user_id.phone" = 3\n"user_id.email" = 3')],
         [('"ga4" = "analytics"\n"ads" = "ads"', '"ads" = "ads"\n"ga4" = "analytics"')],
         [("kept = 200", "kept   =   2_00")],

@@ -10,15 +10,19 @@ import pytest
 
 from cdp.domain.access import NotPermitted, Role
 from cdp.domain.errors import CdpError
+from cdp.domain.policy import Policy
 from cdp.executions.local import LocalExecutions
 from cdp.executions.port import ExecutionNotFound, State
 from cdp.governance.accounts import USERS, AccountError, Accounts
 from cdp.governance.actions import Actor, Governance, RefreshRunning, Shell
 from cdp.governance.audit import AUDIT, Audit
+from cdp.governance.desk import Identifier
 from cdp.profiles.port import AlreadyExists, Conflict
 from cdp.profiles.sqlite import SqliteDocuments
-from tests.people import PASSWORD, ROUNDS, add, audited, change, tamper
+from tests.people import PASSWORD, ROUNDS, Clock, add, audited, change, tamper
 from tests.waiting import wait
+
+POLICY = Policy.load(None)
 
 # A run that ends when it is told to, or at once where its argument says so.
 SCRIPT = """
@@ -86,7 +90,16 @@ def governance(
 ) -> Governance:
     accounts = Accounts(documents, rounds=ROUNDS)
     audit = Audit(documents, clock=moment)
-    return Governance(documents, accounts, audit, executions, executions.start)
+    return Governance(
+        documents,
+        accounts,
+        audit,
+        executions,
+        executions.start,
+        policy=POLICY,
+        profiles_of=lambda _: [],
+        is_erased=lambda _: False,
+    )
 
 
 Act = Callable[[Governance, Actor], object]
@@ -95,6 +108,12 @@ ADMINS_ONLY: dict[str, Act] = {
     "refresh:start": lambda g, who: g.start_refresh(who, AT_ONCE),
     "refresh:cancel": lambda g, who: g.cancel_run(who, "some-run"),
     "profiles:export": lambda g, who: g.export(who, {}, 3, "asked for it"),
+    "consent:decide": lambda g, who: g.decide(
+        who, "user_id", "ada", "ads", "denied", channel="phone", reason="asked for it"
+    ),
+    "consent:resolve": lambda g, who: g.resolve(
+        who, "p_1", [Identifier("user_id", "ada")], "ads", "granted", reason="asked for it"
+    ),
     "account:add": lambda g, who: g.add_account(
         who, "new", name="", role=Role.ADMIN, password=PASSWORD
     ),
@@ -178,6 +197,38 @@ def test_admins_and_the_shell_change_accounts_and_the_log_tells(
     assert users(documents) != before
     name = "shell:root" if isinstance(who, Shell) else who
     assert audited(documents, "actor", "action", "outcome") == [(name, action, "done")]
+
+
+def test_a_day_has_as_many_reveals_as_the_policy_says_and_the_log_tells_of_the_next(
+    documents: SqliteDocuments, executions: LocalExecutions
+) -> None:
+    clock = Clock()
+    access = POLICY.access.model_copy(update={"reveals_a_day": 2})
+    governance = Governance(
+        documents,
+        Accounts(documents),
+        Audit(documents, clock=clock),
+        executions,
+        executions.start,
+        policy=POLICY.model_copy(update={"access": access}),
+        profiles_of=lambda _: [],
+        is_erased=lambda _: False,
+    )
+    for profile_id in ("p_1", "p_2"):
+        governance.reveal("max", profile_id, "the customer called")
+    with pytest.raises(NotPermitted, match="you revealed 2 profiles today, and the policy permits"):
+        governance.reveal("max", "p_3", "the customer called")
+    governance.reveal("ada", "p_3", "the customer called")
+    clock.pass_by(hours=12)
+    governance.reveal("max", "p_3", "the customer called")
+    rows = audited(documents, "actor", "target", "outcome", action="profile:reveal")
+    assert sorted(rows) == [  # of one moment in any order
+        ("ada", "p_3", "done"),
+        ("max", "p_1", "done"),
+        ("max", "p_2", "done"),
+        ("max", "p_3", "done"),
+        ("max", "p_3", "refused"),
+    ]
 
 
 # --- the change and its row -----------------------------------------------------------------------
@@ -303,7 +354,14 @@ def test_a_start_is_told_before_and_after_with_its_run(
 def test_a_start_that_fails_is_told_as_such(documents: SqliteDocuments, tmp_path: Path) -> None:
     nowhere = LocalExecutions(tmp_path, (str(tmp_path / "no-such-command"),))
     governance = Governance(
-        documents, Accounts(documents), Audit(documents), nowhere, nowhere.start
+        documents,
+        Accounts(documents),
+        Audit(documents),
+        nowhere,
+        nowhere.start,
+        policy=POLICY,
+        profiles_of=lambda _: [],
+        is_erased=lambda _: False,
     )
     with pytest.raises(FileNotFoundError):
         governance.start_refresh("ada", AT_ONCE)

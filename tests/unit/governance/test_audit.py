@@ -104,3 +104,19 @@ def test_rows_are_found_by_action_and_by_actor(
     assert found(action="session:begin") == [("bob", "session:begin"), ("ada", "session:begin")]
     assert found(actor="ada") == [("ada", "refresh:start"), ("ada", "session:begin")]
     assert found(actor="bob", action="refresh:start") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Ada <ada.l+x@bücher.example.org> wrote", "Ada <(redacted)> wrote"),
+        ("see /?email=ada%40example.com", "see /?email=(redacted)"),
+        ("call +49 (0)30 / 123-4567 back", "call (redacted) back"),
+        ("call 030 1234567, then 0049301234567", "call (redacted), then (redacted)"),
+        ("order 20261001 of 2026-10-01, ticket 4711", "order 20261001 of 2026-10-01, ticket 4711"),
+        ("events_20261001, p_81f0000000000001", "events_20261001, p_81f0000000000001"),
+        ("a @ b, me@home, 00, +1", "a @ b, me@home, 00, +1"),
+    ],
+)
+def test_a_reason_keeps_no_address_and_no_number(audit: Audit, typed: str, kept: str) -> None:
+    assert audit.row("ada", "profile:reveal", "p_1", reason=typed).body["reason"] == kept

@@ -121,7 +121,7 @@ def doubts(answer: dict[str, Any]) -> tuple[list[int], int, list[str]]:
 
 
 def test_an_unknown_step_is_told_with_the_known_ones(at: SimpleNamespace) -> None:
-    with pytest.raises(CdpError, match="no step 'dance'; there are lease, schema, plan"):
+    with pytest.raises(CdpError, match="no step 'dance'; there are lease, schema, erase, plan"):
         at.steps.call("dance", "r1", {})
 
 

@@ -23,7 +23,9 @@ from sqlglot import exp
 from zetasql.types import TypeKind
 
 from cdp.domain.days import BATCH_DAYS, ExportTable
+from cdp.domain.erasure import Subject
 from cdp.domain.policy import Policy
+from cdp.insight import erasure
 from cdp.objects.folder import FolderObjects
 from cdp.profiles.port import Put
 from cdp.profiles.sqlite import SqliteDocuments
@@ -33,6 +35,7 @@ from cdp.refresh.runs import Runs
 from cdp.refresh.steps import Limits, Steps, policy_parameters
 from cdp.warehouse.export_view import VIEW_CHARACTERS, export_view
 from cdp.warehouse.port import StatementError
+from cdp.warehouse.rest import query_parameter
 from cdp.warehouse.row_files import RAW_TABLES, TOLD_BESIDE
 from cdp.warehouse.statements import cleaned, made, migrations, questions, shapes, statements
 from tests.unit.warehouse.googlesql import (
@@ -58,7 +61,7 @@ class EmptyWarehouse:
     def query(self, sql, parameters):
         if "from cleaned_day" in sql and "order by" in sql:
             return pl.DataFrame()
-        none = dict.fromkeys(("fingerprint", "store_id", "run_id"))
+        none = dict.fromkeys(("fingerprint", "store_id", "run_id", "decision"))
         counts = dict.fromkeys(("seq", "unsettled", "live", "live_settled"), 0)
         return pl.DataFrame([{**none, **counts, "store_run_known": False}])
 
@@ -157,11 +160,20 @@ def calls(node: Any, scope: str = "") -> Iterator[tuple[str, str]]:
 def provided(answers) -> dict[str, dict[str, str]]:
     """Return the types of the parameters that each statement is given, by statement and name."""
     policy = Policy.load(None)
+    erased = [query_parameter(*one) for one in erasure.parameters(Subject(())).items()]
     given: dict[str, dict[str, str]] = {
         "83_store": {"ids": "ARRAY<STRING>"},
         "84_recall": {"doubt": "BOOL"},
+        "85_reopen": {"decided": "ARRAY<STRING>"},
+        "86_decide": {"decided": "ARRAY<STRING>"},
         "13_unspelled": {"rules": "STRING", "most": "INT64"},
         "14_spell": {"rules": "STRING", "spelled": "ARRAY<STRING>"},
+        "85_tombstone": {"tombstones": "ARRAY<STRING>"},
+        "86_erased": {"key": "STRING"},
+        "87_told": {"subjects": "ARRAY<STRING>"},
+        "88_erase": named_types(erased),
+        "88_erase_run": named_types(erased),
+        "89_forget": {"told": "ARRAY<STRING>"},
         "90_state": {"store_run": "STRING", "now": "TIMESTAMP"},
         "91_cleaned_days": {},
         "92_stats": {name: answers.plan[name] for name in policy_parameters(policy)},
