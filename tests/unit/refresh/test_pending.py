@@ -16,6 +16,7 @@ from cdp.profiles.port import PROFILES, Delete, Put
 from cdp.profiles.sqlite import SqliteDocuments
 from cdp.refresh.ingest import ingest_shard
 from cdp.refresh.pending import Pending
+from tests.runs import begin
 
 POLICY = Policy.load(None)
 AT = "2026-11-05T08:00:00.000000Z"
@@ -50,7 +51,7 @@ class Interleaved(SqliteDocuments):
 @pytest.fixture
 def documents(tmp_path: Path) -> Iterator[Interleaved]:
     store = Interleaved(tmp_path / "documents.sqlite")
-    store.commit([Put("runs", "r1", {"run_id": "r1", "seq": 1, "decisions": ""})])
+    begin(store, "r1", decisions="")
     yield store
     store.close()
 
@@ -139,7 +140,7 @@ def moments(folder: Path) -> list[str]:
     """Return every moment of an ingest at which something may come in between."""
     objects = FolderObjects(folder / "m")
     store = Interleaved(folder / "moments.sqlite")
-    store.commit([Put("runs", "r1", {"run_id": "r1", "seq": 1, "decisions": ""})])
+    begin(store, "r1", decisions="")
     ingest_shard(objects, store, shard(objects), batch_rows=1)
     store.close()
     return store.moments
@@ -155,8 +156,8 @@ def test_a_withdrawal_at_any_moment_of_an_ingest_holds(
     for number in range(count + 1):
         documents = Interleaved(tmp_path / f"{number}.sqlite")
         objects = FolderObjects(tmp_path / f"objects-{number}")
-        runs = [Put("runs", f"r{n}", {"seq": n, "decisions": ""}) for n in (1, 2)]
-        documents.commit(runs)
+        for seq in (1, 2):
+            begin(documents, f"r{seq}", seq=seq, decisions="")
         if stored_before:
             ingest_shard(objects, documents, shard(objects))
         documents.moments.clear()
@@ -166,15 +167,14 @@ def test_a_withdrawal_at_any_moment_of_an_ingest_holds(
                 decide(documents)
 
         documents.act = act
-        message = shard(objects, "r2", seq=2)
-        ingest_shard(objects, documents, message, batch_rows=batch_rows)
+        ingest_shard(objects, documents, shard(objects, "r2", seq=2), batch_rows=batch_rows)
         documents.act = lambda moment: None
         if len(documents.moments) <= number:
             decide(documents)  # after the ingest, and before the run settles
         assert_withdrawn(held(documents))
         # The shard is delivered again, for its receipt was lost.
         documents.commit([Delete("receipts", "r2.0")])
-        ingest_shard(objects, documents, message, batch_rows=batch_rows)
+        ingest_shard(objects, documents, shard(objects, "r2", seq=2), batch_rows=batch_rows)
         assert_withdrawn(held(documents))
         documents.close()
 
@@ -221,7 +221,7 @@ def test_what_the_run_has_weighed_is_not_withdrawn_again(
     decide(documents)
     decide(documents, state="granted")
     last = Decisions(documents).last()
-    documents.commit([Put("runs", "r1", {"run_id": "r1", "seq": 1, "decisions": last})])
+    begin(documents, "r1", decisions=last)
     ingest_shard(objects, documents, shard(objects))
     assert held(documents)["bob"]["contact"]["email"] == "bob@example.com"
 

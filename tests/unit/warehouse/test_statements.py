@@ -111,7 +111,7 @@ def answers(tmp_path_factory):
     file = {"shard": 0, "of_shard": 0, "rows": 1, "name": "runs/r1/part-0", "generation": 1}
     manifest = json.dumps({"run_id": "r1", "rows": 1, "files": [file]}).encode()
     objects.put("runs/r1/manifest.json", manifest)
-    receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0}
+    receipt = {"run_id": "r1", "shard": 0, "rows": 1, "rejected": 0, "stale": 0}
     documents.commit([Put("receipts", "r1.0", receipt)])
     receipts = steps.call("receipts", "r1", {})
     salt = steps.call("salt", "r1", {})
