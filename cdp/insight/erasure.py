@@ -54,8 +54,10 @@ def preview(
         only: these identifiers alone, and not what was joined with them.
 
     Raises:
-        CdpError: one of them is of several people.
+        CdpError: one of them is of several people, or none at all.
     """
+    if not all(text.strip() for text in told):
+        raise CdpError("an empty identifier is nobody's; name an e-mail, phone, user or client id")
     speller = policy.speller()
     held: list[Held] = []
     for text in told:

@@ -125,6 +125,7 @@ def test_a_preview_shows_what_would_go_and_deletes_nothing(both: Cdp) -> None:
     assert told["rows"]["consent_statement"] >= 3
     assert profile_of(both, HERS[2])
     assert "nothing was erased" in both.run("erase", HERS[2], "--confirm", "x", code=1)
+    assert "is nobody's" in both.run("erase", " ", "--confirm", " ", "--reason", "none", code=1)
     assert "say why" in both.run("erase", HERS[2], "--confirm", HERS[2], code=1)
     assert profile_of(both, HERS[2])
     assert both.json("erasures") == []
