@@ -10,12 +10,14 @@ from typing import Any, Protocol
 import pytest
 
 from cdp.domain.days import BATCH_DAYS
+from cdp.domain.erasure import Held, Subject
 from cdp.domain.policy import Policy
+from cdp.insight.erasure import parameters as of_rows
 from cdp.refresh.steps import policy_parameters
 from cdp.warehouse.bigquery import BigQueryWarehouse
 from cdp.warehouse.duckdb import DuckWarehouse
 from cdp.warehouse.ga4_files import load_ga4
-from cdp.warehouse.port import StatementError, Warehouse
+from cdp.warehouse.port import Erasure, StatementError, Warehouse
 from cdp.warehouse.row_files import load_rows
 from cdp.warehouse.statements import statements
 from tests.cloud.bigquery import Server, serving
@@ -320,6 +322,42 @@ def test_days_are_cleaned_through_the_shown_export(place, warehouse):
         warehouse.run(statements()["10_events"], parameters)
         sql = "select client_key, session_id, source from events order by client_key"
         assert warehouse.query(sql, {}).rows() == [("p/1/c1", 1, None), ("p/1/c2", 1, None)]
+
+
+def test_an_erasure_takes_one_persons_rows_wherever_they_are_and_nobody_elses(place, warehouse):
+    make_tables(warehouse)
+    rows = [event("20261031", client, user=user) for client, user in (("c1", "u1"), ("c2", "u2"))]
+    place.put({"20261031": rows})
+    stays = {**LINK, "a_value": "u2", "b_value": "stays@example.com"}
+    place.load("raw_link", [LINK, stays])
+    warehouse.loaded_versions()
+    warehouse.show_export(["20261031"])
+    parameters = {
+        **policy_parameters(Policy.load(None)),
+        "property": "p",
+        "suffixes": ["20261031"],
+        "dates": [date(2026, 10, 31)],
+        "erased": False,
+        "key": "k",
+    }
+    warehouse.run(statements()["10_events"], parameters)
+    pairs = (("client_id", "p/1/c1"), ("user_id", "u1"), ("email", "jane@example.com"))
+    subject = Subject(tuple(Held(*pair) for pair in pairs))
+    counts = warehouse.erase(
+        Erasure(
+            property="p",
+            keyed=frozenset(subject.tombstones("k")),
+            key="k",
+            parameters=of_rows(subject),
+            told=tuple(subject.subjects),
+            mentions=tuple(subject.mentions),
+        )
+    )
+    assert sum(counts.values()) >= 2
+    assert warehouse.query("select client_id, user_id from events", {}).rows() == [("c2", "u2")]
+    warehouse.loaded_versions()
+    held = warehouse.query("select a_value, b_value from raw_link", {}).rows()
+    assert held == [("u2", "stays@example.com")]
 
 
 # --- loaded rows ----------------------------------------------------------------------------------
