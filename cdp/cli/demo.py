@@ -60,12 +60,14 @@ def score_truth(platform: Platform, truth: Path, as_json: bool) -> None:
 
 
 def _score(platform: Platform, truth: Path, *, as_json: bool) -> None:
+    from cdp.demo.refused import refused  # noqa: PLC0415
     from cdp.demo.score import score  # noqa: PLC0415
     from cdp.warehouse.statements import statements  # noqa: PLC0415
 
     with closing(platform.published()) as warehouse:
         stitched = warehouse.query(statements()["93_identifier_profile"], {})
     found = score(truth, stitched)
+    checked = refused(truth, platform.documents, platform.policy)
     row = {
         "precision": round(found.precision, 6),
         "recall": round(found.recall, 6),
@@ -73,6 +75,8 @@ def _score(platform: Platform, truth: Path, *, as_json: bool) -> None:
         "wrong_pairs": found.wrong_pairs,
         "joinable_pairs": found.joinable_pairs,
         "found_pairs": found.found_pairs,
+        "delivered": checked.delivered,
+        "refused": checked.refused,
     }
     if as_json:
         print_json(row)
@@ -80,7 +84,9 @@ def _score(platform: Platform, truth: Path, *, as_json: bool) -> None:
     out.print(
         f"precision {found.precision:.4f}: {found.wrong_pairs:,} of {found.joined_pairs:,} joined "
         f"pairs are not one person's\nrecall    {found.recall:.4f}: {found.found_pairs:,} of "
-        f"{found.joinable_pairs:,} pairs that consented evidence can join were joined"
+        f"{found.joinable_pairs:,} pairs that consented evidence can join were joined\n"
+        f"consent   {checked.refused:,} of {checked.delivered:,} addresses and numbers in "
+        "documents were refused by their own newest decision"
     )
 
 

@@ -12,6 +12,8 @@ def test_twenty_thousand_people_are_joined_almost_without_error(cdp: Cdp) -> Non
     assert score["joined_pairs"] > 10_000
     assert score["precision"] >= 0.999
     assert score["recall"] >= 0.98
+    assert score["delivered"] > 1_000
+    assert score["refused"] == 0
     assert "The profile with the highest revenue" in told
     again = cdp.run("demo", "--people", "20000", "--days", "14")
     assert "Nothing new" in again
