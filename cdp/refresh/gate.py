@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 from cdp.domain.merge import Merge
 from cdp.domain.permission import Permission
+from cdp.profiles.decisions import FIRST
 from cdp.profiles.port import DocumentStore
 from cdp.queue.port import Refused
 
@@ -19,10 +20,12 @@ class Gate:
     Attributes:
         seq: the run's own number, which each of its rows bears.
         running: the run holds the lease: no document can have a greater number by right.
+        weighed: the id of the last decision of the desk that the run has weighed.
     """
 
     seq: int
     running: bool
+    weighed: str
     permission: Permission
 
     @classmethod
@@ -49,7 +52,12 @@ class Gate:
                 "refresh again"
             )
         permission = Permission(told["purposes"], frozenset(told["silent"]))
-        return cls(run.body["seq"], run.body["state"] == "running", permission)
+        return cls(
+            seq=run.body["seq"],
+            running=run.body["state"] == "running",
+            weighed=run.body.get("decisions", FIRST),
+            permission=permission,
+        )
 
     def refusal(self, row: Merge) -> str | None:
         """Return why *row* is not let through, in words that quote no value; None where it is."""

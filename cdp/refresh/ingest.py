@@ -187,7 +187,7 @@ def _write(
 ) -> tuple[Mapping[Outcome, int], int]:
     """Write the rows that the gate lets through; return what became of them, and all rows."""
     counts = dict.fromkeys(Outcome, 0)
-    pending = Pending(documents, shard.run_id)
+    pending = Pending(documents, gate.weighed)
     with ExitStack() as stack:
         stream = stack.enter_context(objects.open(shard.name, shard.generation))
         rejects = stack.enter_context(Rejects())

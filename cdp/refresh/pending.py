@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from cdp.domain.merge import Kind, Merge, Outcome
 from cdp.domain.withdrawal import Denial, value_at, withdrawn
-from cdp.profiles.decisions import FIRST, Decisions
+from cdp.profiles.decisions import Decisions
 from cdp.profiles.port import DocumentStore
 
 
 class Pending:
     """The denials that one run has not weighed, for whoever writes its rows.
 
-    A run of which nothing is known has weighed none.
+    Args:
+        weighed: the id of the last decision that the run has weighed.
     """
 
-    def __init__(self, documents: DocumentStore, run_id: str) -> None:
-        run = documents.get("runs", run_id)
+    def __init__(self, documents: DocumentStore, weighed: str) -> None:
         self._decisions = Decisions(documents)
-        self._seen = run.body.get("decisions", FIRST) if run else FIRST
+        self._seen = weighed
         self._denials: list[Denial] = []
 
     def kept_out(self, rows: Sequence[Merge]) -> list[Merge]:

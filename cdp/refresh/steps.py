@@ -22,6 +22,7 @@ from cdp.insight import reports
 from cdp.insight.erasure import number
 from cdp.insight.overview import freshness
 from cdp.objects.port import ObjectStore
+from cdp.profiles.decisions import FIRST
 from cdp.profiles.port import (
     DocumentStore,
 )
@@ -430,7 +431,7 @@ class Steps:
         Args:
             body: `exported`, `shards`, `rounds`, `jumps`, `totals`.
         """
-        Pending(self._documents, run_id).settle()
+        Pending(self._documents, self._runs.get(run_id).get("decisions", FIRST)).settle()
         delivered = self._shards.delivered(run_id)
         complete = not any(delivered[name] for name in ("undelivered", "rejected", "stale"))
         self._shards.discard_delivered(run_id)

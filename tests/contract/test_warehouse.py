@@ -305,21 +305,23 @@ def test_a_table_that_is_not_there_is_told(place, warehouse, suffixes):
         warehouse.show_export(suffixes)
 
 
+CLEANING = {
+    **policy_parameters(Policy.load(None)),
+    "property": "p",
+    "suffixes": ["20261031"],
+    "dates": [date(2026, 10, 31)],
+    "erased": False,
+    "key": "k",
+}
+
+
 def test_days_are_cleaned_through_the_shown_export(place, warehouse):
     make_tables(warehouse)
     rows = [event("20261031", client) for client in ("c1", "c1", "c2")]
     place.put({"20261031": rows})
     warehouse.show_export(["20261031"])
-    parameters = {
-        **policy_parameters(Policy.load(None)),
-        "property": "p",
-        "suffixes": ["20261031"],
-        "dates": [date(2026, 10, 31)],
-        "erased": False,
-        "key": "k",
-    }
     for _ in range(2):  # a day that is cleaned again is replaced
-        warehouse.run(statements()["10_events"], parameters)
+        warehouse.run(statements()["10_events"], CLEANING)
         sql = "select client_key, session_id, source from events order by client_key"
         assert warehouse.query(sql, {}).rows() == [("p/1/c1", 1, None), ("p/1/c2", 1, None)]
 
@@ -332,15 +334,7 @@ def test_an_erasure_takes_one_persons_rows_wherever_they_are_and_nobody_elses(pl
     place.load("raw_link", [LINK, stays])
     warehouse.loaded_versions()
     warehouse.show_export(["20261031"])
-    parameters = {
-        **policy_parameters(Policy.load(None)),
-        "property": "p",
-        "suffixes": ["20261031"],
-        "dates": [date(2026, 10, 31)],
-        "erased": False,
-        "key": "k",
-    }
-    warehouse.run(statements()["10_events"], parameters)
+    warehouse.run(statements()["10_events"], CLEANING)
     pairs = (("client_id", "p/1/c1"), ("user_id", "u1"), ("email", "jane@example.com"))
     subject = Subject(tuple(Held(*pair) for pair in pairs))
     counts = warehouse.erase(

@@ -150,6 +150,31 @@ def test_who_was_erased_is_found_by_nothing_and_nobody_else_is_touched(both: Cdp
     assert traces(both.home, ["asked by letter"]), "the audit log says why"
 
 
+UNASKED = "1000000009.1700000009"
+"""A client that nobody asked for consent: it is counted, and in no profile."""
+
+
+@pytest.mark.parametrize("only", [(), ("--only",)])
+def test_a_device_in_no_profile_is_erased_by_its_bare_id(
+    cdp: Cdp, property_: dict[str, list[Path]], write: Write, only: tuple[str, ...]
+) -> None:
+    unasked = [
+        event(DAYS[0], UNASKED, analytics=None, ads=None, at=90),
+        event(DAYS[0], UNASKED, analytics=None, ads=None, at=95, name="purchase"),
+    ]
+    property_["ga4"][0] = write(f"events_{DAYS[0]}.ndjson", rows(DAYS[0]) + unasked)
+    load(cdp, property_)
+    cdp.refresh()
+    before = his(cdp)
+    told = cdp.json("erase", UNASKED, *only, "--preview")
+    assert told["rows"] == {"events": 2, "session_day": 1, "purchase": 1}
+    assert "session_day" in cdp.run("probe", UNASKED, code=1)
+    erase(cdp, UNASKED, *only)
+    assert traces(cdp.home, [UNASKED]) == []
+    assert cdp.run("probe").count("found nowhere") == 4
+    assert his(cdp) == before
+
+
 def test_what_is_left_out_of_a_shared_device_is_only_hers(both: Cdp) -> None:
     erase(both, HERS[2])
     both.refresh()

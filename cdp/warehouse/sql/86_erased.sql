@@ -1,24 +1,29 @@
 -- What the warehouse still holds of who was erased.
 -- grain:   one row per identifier
--- inputs:  tombstone, session_day, link_day, consent_signal, consent_statement, spelling,
+-- inputs:  tombstone, events, session_day, link_day, consent_signal, consent_statement, spelling,
 --          identifier_key, identity
 -- params:  @key STRING: see 22_keyed
 -- output:  value STRING: as it is joined, a client by its key; null where only its number is left
+-- A client that is in no profile is known by its bare id alone.
 with met as (
-  select 'client_id' as type, client_key as value from session_day
+  select 'client_id' as type, client_key as value, client_key as told from session_day
   union distinct
-  select 'user_id', user_id from link_day
+  select 'client_id', client_key, client_id from session_day
   union distinct
-  select type, value from consent_signal
+  select 'user_id', user_id, user_id from link_day
   union distinct
-  select type, value from consent_statement
+  select 'user_id', user_id, user_id from events where client_key is null and user_id is not null
   union distinct
-  select type, value from spelling where problem is null
+  select type, value, value from consent_signal
+  union distinct
+  select type, value, value from consent_statement
+  union distinct
+  select type, value, value from spelling where problem is null
 ),
 named as (
   select
     type, value,
-    to_hex(sha256(concat(@key, to_hex(sha256(concat(@key, type, '|', value)))))) as keyed
+    to_hex(sha256(concat(@key, to_hex(sha256(concat(@key, type, '|', told)))))) as keyed
   from met
 ),
 stone as (

@@ -244,5 +244,5 @@ def test_whom_a_run_merged_meanwhile_is_found_before_it_settles(
     merged = Merge("p_old", 1, "r1", AT, "h1", kind=Kind.MERGED, into="p_bob")
     documents.merge(PROFILES, [merged])
     assert "ads" in held(documents)["bob"]
-    Pending(documents, "r1").settle()
+    Pending(documents, "").settle()
     assert {who for who, body in held(documents).items() if "ads" in body} == {"ada", "eve"}

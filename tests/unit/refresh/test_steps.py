@@ -411,7 +411,7 @@ def test_a_run_tells_those_who_write_profiles_what_consent_permits(at: SimpleNam
     at.steps.call("plan", "r1", {})
     gate = Gate.of(at.documents, "r1")
     policy = Policy.load(None)
-    assert gate == Gate(1, True, Permission(policy.permission().purposes, frozenset()))
+    assert gate == Gate(1, True, "", Permission(policy.permission().purposes, frozenset()))
 
 
 def test_an_end_whose_answer_was_lost_is_told_again(at: SimpleNamespace) -> None:

@@ -159,7 +159,7 @@ def test_every_row_sets_what_its_consent_permits_and_all_of_it(tmp_path: Path, n
     policy = policy_of(chance)
     world = World(policy, chance)
     permission = policy.permission()
-    gate = Gate(7, True, permission)
+    gate = Gate(7, True, "", permission)
     lines = shards(tmp_path, policy, world)
     sets: set[str] = set()
     for line in lines:

@@ -1,6 +1,6 @@
 -- Whoever has one of some identifiers: all that is joined with it.
 -- grain:   one row per identifier
--- inputs:  known, client, identity
+-- inputs:  known, client, identity, session_day
 -- params:  @values ARRAY<STRING>: as they are joined; a client also by its bare id; a profile by its id
 -- output:  value STRING: a client by its key; null where the last run has not met it
 with met as (
@@ -22,9 +22,20 @@ everything as (
   select p.identifier_id
   from identity as p
   join theirs as t on t.profile_id = p.profile_id
+),
+-- Who was not asked for consent is counted, and joined with nothing.
+device as (
+  select distinct client_key
+  from session_day
+  where client_id in unnest(@values) or client_key in unnest(@values)
 )
 select k.type, k.value, e.identifier_id, p.profile_id
 from everything as e
 left join known as k on k.identifier_id = e.identifier_id
 left join identity as p on p.identifier_id = e.identifier_id
-order by k.type, k.value
+union all
+select 'client_id', d.client_key, cast(null as int64), cast(null as string)
+from device as d
+left join known as k on k.type = 'client_id' and k.value = d.client_key
+where k.identifier_id is null
+order by 1, 2

@@ -5,9 +5,13 @@
 with met as (
   select 'events' as table_name, 'client_id' as type, client_key as value from events
   union distinct
+  select 'events', 'client_id', client_id from events
+  union distinct
   select 'events', 'user_id', user_id from events
   union distinct
   select 'session_day', 'client_id', client_key from session_day
+  union distinct
+  select 'session_day', 'client_id', client_id from session_day
   union distinct
   select 'purchase', 'client_id', client_key from purchase
   union distinct
