@@ -67,7 +67,8 @@ def strict_storage() -> Iterator[str]:
         # Not by the wrapper's class: nobody reads the log there, and a full pipe stops the server.
         command = [str(_get_binary_path()), "-scheme=http", "-backend=filesystem"]
         command += [f"-filesystem-root={folder}", "-host=127.0.0.1", f"-port={port}"]
-        with running([*command, f"-external-url={url}"], port):
+        # Google tells times in UTC, this server in the zone of the machine, which no client reads.
+        with running([*command, f"-external-url={url}"], port, {"TZ": "UTC"}):
             yield url
 
 

@@ -28,14 +28,18 @@ device as (
   select distinct client_key
   from session_day
   where client_id in unnest(@values) or client_key in unnest(@values)
+),
+held as (
+  select k.type, k.value, e.identifier_id, p.profile_id
+  from everything as e
+  left join known as k on k.identifier_id = e.identifier_id
+  left join identity as p on p.identifier_id = e.identifier_id
+  union all
+  select 'client_id', d.client_key, cast(null as int64), cast(null as string)
+  from device as d
+  left join known as k on k.type = 'client_id' and k.value = d.client_key
+  where k.identifier_id is null
 )
-select k.type, k.value, e.identifier_id, p.profile_id
-from everything as e
-left join known as k on k.identifier_id = e.identifier_id
-left join identity as p on p.identifier_id = e.identifier_id
-union all
-select 'client_id', d.client_key, cast(null as int64), cast(null as string)
-from device as d
-left join known as k on k.type = 'client_id' and k.value = d.client_key
-where k.identifier_id is null
-order by 1, 2
+select type, value, identifier_id, profile_id
+from held
+order by type, value
